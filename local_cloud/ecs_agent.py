@@ -1,0 +1,118 @@
+"""Starts one task of a deployed ECS service as a process, as the ECS agent starts a container.
+
+    python -m local_cloud.ecs_agent --state .local --service api_service --port 9443
+
+Command, environment and secrets come from the task definition that the service runs; nothing of this process's environment reaches
+the task but what the container's network and credentials would give it. The address of the task is registered in the
+service's target group, as ECS registers the address of an awsvpc task.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from local_cloud import deploy
+
+# What the image has on its PATH; the interpreter of this environment stands for the image's.
+IMAGE_PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
+
+
+class TaskRefused(Exception):
+    """The task definition says something that this agent does not know how to do."""
+
+
+def container_of(service: str, cluster: str, ecs: Any) -> dict[str, Any]:
+    """The container definition that the service runs now.
+
+    Raises:
+        TaskRefused: no such service, or a task of several containers.
+    """
+    found = ecs.describe_services(cluster=cluster, services=[service])["services"]
+    if not found:
+        raise TaskRefused(f"There is no ECS service {service} in the cluster {cluster}.")
+    definition = ecs.describe_task_definition(taskDefinition=found[0]["taskDefinition"])["taskDefinition"]
+    containers = definition["containerDefinitions"]
+    if len(containers) != 1:
+        raise TaskRefused(f"The task definition of {service} has {len(containers)} containers; this agent starts tasks of one.")
+    return containers[0]
+
+
+def environment_of(container: dict[str, Any], secrets_manager: Any) -> dict[str, str]:
+    """The container's environment, with its secrets resolved as ECS resolves them.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+
+    Raises:
+        TaskRefused: a secret is named in a way other than by the ARN of a whole Secrets Manager secret.
+    """
+    environment = {pair["name"]: pair["value"] for pair in container.get("environment", [])}
+    for secret in container.get("secrets", []):
+        arn = secret["valueFrom"]
+        if ":secretsmanager:" not in arn or arn.count(":") != 6:
+            raise TaskRefused(f"The secret {secret['name']} is not the ARN of a whole Secrets Manager secret.")
+        environment[secret["name"]] = secrets_manager.get_secret_value(SecretId=arn)["SecretString"]
+    return environment
+
+
+def register(target_group: str, port: int, elbv2: Any) -> None:
+    """Makes this task the one target of the group: an earlier process's port no longer answers."""
+    current = elbv2.describe_target_health(TargetGroupArn=target_group)["TargetHealthDescriptions"]
+    stale = [entry["Target"] for entry in current if (entry["Target"]["Id"], entry["Target"].get("Port")) != ("127.0.0.1", port)]
+    if stale:
+        elbv2.deregister_targets(TargetGroupArn=target_group, Targets=stale)
+    elbv2.register_targets(TargetGroupArn=target_group, Targets=[{"Id": "127.0.0.1", "Port": port}])
+
+
+def main() -> None:
+    """Becomes the task: the process keeps its id, so that whoever supervises this program supervises the task."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--state", type=Path, required=True, help="the directory of the local environment")
+    parser.add_argument("--service", required=True, help="the stack output that names the ECS service")
+    parser.add_argument("--port", type=int, help="where the task listens, when the service stands behind the load balancer")
+    arguments = parser.parse_args()
+
+    outputs = json.loads((arguments.state / "outputs.json").read_text())
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+
+    def client(name: str) -> Any:
+        return boto3.client(name, endpoint_url=endpoint)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+    container = container_of(outputs[arguments.service], outputs["cluster"], client("ecs"))
+    environment = environment_of(container, client("secretsmanager"))
+    scratch = arguments.state / "scratch" / arguments.service
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True, mode=0o700)
+    environment |= deploy.emulated_aws(endpoint) | {
+        "PATH": IMAGE_PATH,
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        # What the container's own network and volume would make of the definition: a loopback address, and a private directory.
+        "HEARTMAP_BIND_ADDRESS": "127.0.0.1",
+        "HEARTMAP_SCRATCH_DIR": str(scratch),
+        "HEARTMAP_NUMBA_CACHE_SEED": str(arguments.state / "numba"),
+        "HEARTMAP_LOCAL_STATE": str(arguments.state),
+    }
+    if arguments.port is not None:
+        environment["HEARTMAP_PORT"] = str(arguments.port)
+        register(outputs["target_group_arn"], arguments.port, client("elbv2"))
+    program, *rest = container["command"]
+    found = shutil.which(program, path=IMAGE_PATH)
+    if found is None:
+        raise TaskRefused(f"The task's command {program} is not in the image.")
+    os.chdir(scratch)
+    os.execve(found, [found, *rest], environment)  # noqa: S606 - becoming the task is what this program is for
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TaskRefused as error:
+        sys.exit(str(error))
