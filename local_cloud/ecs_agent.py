@@ -2,8 +2,8 @@
 
     python -m local_cloud.ecs_agent --state .local --service api_service --port 9443
 
-Command, environment and secrets come from the task definition that the service runs; nothing of this process's environment reaches
-the task but what the container's network and credentials would give it. The address of the task is registered in the
+Command, environment and secrets come from the task definition that the service runs; nothing of this process's environment
+reaches the task but what the container's network and credentials would give it. The address of the task is registered in the
 service's target group, as ECS registers the address of an awsvpc task.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import boto3
 
-from local_cloud import deploy
+from local_cloud import deploy, supervisor
 
 # What the image has on its PATH; the interpreter of this environment stands for the image's.
 IMAGE_PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
@@ -98,7 +98,7 @@ def main() -> None:
         "HEARTMAP_BIND_ADDRESS": "127.0.0.1",
         "HEARTMAP_SCRATCH_DIR": str(scratch),
         "HEARTMAP_NUMBA_CACHE_SEED": str(arguments.state / "numba"),
-        "HEARTMAP_LOCAL_STATE": str(arguments.state),
+        supervisor.MARK: str(arguments.state),
     }
     if arguments.port is not None:
         environment["HEARTMAP_PORT"] = str(arguments.port)

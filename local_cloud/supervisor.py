@@ -7,6 +7,7 @@ takes the environment down when it dies, and keeps the process ids in environmen
 from __future__ import annotations
 
 import configparser
+import contextlib
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 STOP_SECONDS = 40
 # A state directory is marked in the environment of everything that is started for it, so that nothing else is ever ended.
-MARK = "HEARTMAP_LOCAL_STATE"
+MARK = "HEARTMAP_SUPERVISED_BY"
 
 
 class SupervisorFailed(Exception):
@@ -135,10 +136,9 @@ class Supervisor:
             SupervisorFailed: something is still there.
         """
         if self.running():
-            try:
+            # It may be on its way down already; what is left of it is found below.
+            with contextlib.suppress(OSError, Fault):
                 self._rpc.shutdown()
-            except (OSError, Fault):
-                pass  # it was on its way down already; what is left of it is found below
             deadline = time.monotonic() + STOP_SECONDS
             while self.running() and time.monotonic() < deadline:
                 time.sleep(0.1)
@@ -161,7 +161,7 @@ class Supervisor:
             if process.pid in (os.getpid(), os.getppid()):
                 continue
             try:
-                marked = process.environ().get(MARK) == str(self.state) and process.name() not in ("make", "sh", "bash", "pytest")
+                marked = process.environ().get(MARK) == str(self.state)
                 inside = process.cwd().startswith(f"{self.state / 'scratch'}{os.sep}")
             except psutil.Error:
                 continue

@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# A Python 3.11, by its full name first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+CODE := infra lambda_authorizer heartmap_service operator_cli local_cloud tests __main__.py
+
+.PHONY: help local local-down test lint bench lock clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv/.installed: requirements.txt pyproject.toml
+	@[ -n "$(PYTHON)" ] && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo 'Python 3.11 is needed and was not found. Install it, or name it: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	@"$(PYTHON)" -m venv --help > /dev/null 2>&1 \
+	  || { echo 'Python has no venv module. On Debian: apt-get install python3-venv' >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+local: .venv/.installed ## the whole system on this machine, checked end to end; run again to update it
+	@$(BIN)/python -m local_cloud up
+
+local-down: ## stop it; no process is left
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_cloud down; else echo 'Nothing is installed here, so nothing runs.'; fi
+
+test: .venv/.installed ## every test
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed ## format, lint and types, without changing a file
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+
+bench: .venv/.installed ## the measurements of benchmarks/, as ratios
+	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file"; done
+
+lock: .venv/.installed ## compile the requirements files, with hashes, from their .in files
+	@compile() { env -u PIP_FIND_LINKS $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	  --no-emit-index-url --custom-compile-command 'make lock' "$$@"; }; \
+	compile requirements.in -o requirements.txt; \
+	for part in lambda_authorizer heartmap_service; do \
+	  compile -c requirements.txt $$part/requirements.in -o $$part/requirements.txt; done
+
+clean: local-down ## remove what was installed, built and kept
+	rm -rf .venv .tools .local build
