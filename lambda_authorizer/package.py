@@ -1,0 +1,134 @@
+"""The deployment package: the authorizer's modules, their one dependency and the user pool's key set in a zip.
+
+The same sources, key set and target give the same bytes, whoever builds it and whenever, so an unchanged authorizer is not
+deployed again. Not part of the package itself.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_SOURCES = Path(__file__).resolve().parent
+_REQUIREMENTS = _SOURCES / "requirements.txt"
+_CACHE = _SOURCES.parent / "build" / "authorizer"
+
+# MS-DOS time, which a zip stores, begins here.
+_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+_MODE = 0o100644
+_UNIX = 3
+
+# Installed with cryptography, but not imported by it: cffi but for its C backend, type stubs, the installer's own notes (which
+# differ between installers).
+_LEFT_OUT = re.compile(
+    r"(bin|pycparser|cffi|pycparser-[^/]*|.*/__pycache__)/.*"
+    r"|.*\.(pyi|pyc)|.*/py\.typed|\.lock"
+    r"|[^/]*\.dist-info/(INSTALLER|RECORD|REQUESTED|direct_url\.json|uv_cache\.json)"
+)
+
+
+class PackageError(Exception):
+    """The package could not be built. The text says why and what to do."""
+
+
+class Target(NamedTuple):
+    """Where the package runs.
+
+    ``python_version`` is ``major.minor``; ``platform`` a wheel's platform tag (PEP 600), or None for the machine that builds it.
+    """
+
+    python_version: str
+    platform: str | None
+
+    @classmethod
+    def host(cls) -> "Target":
+        """The machine and the interpreter that build it."""
+        return cls(f"{sys.version_info.major}.{sys.version_info.minor}", None)
+
+
+def build(destination_dir: Path, *, key_set: bytes, target: Target) -> Path:
+    """Write ``authorizer-<sha256 of its bytes>.zip`` into ``destination_dir`` and return its path.
+
+    ``key_set`` is the JWKS document of the user pool, stored beside the handler. Raises PackageError.
+    """
+    dependencies = _dependencies(target)
+    destination_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination_dir) as scratch:
+        unnamed = Path(scratch) / "authorizer.zip"
+        _write(unnamed, dependencies, key_set)
+        digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()
+        return unnamed.replace(destination_dir / f"authorizer-{digest}.zip")
+
+
+def _write(path: Path, dependencies: Path, key_set: bytes) -> None:
+    contents = dict(_files(dependencies))
+    for module in _SOURCES.glob("*.py"):
+        if module != Path(__file__).resolve():
+            contents[f"lambda_authorizer/{module.name}"] = module.read_bytes()
+    contents["lambda_authorizer/jwks.json"] = key_set
+    # Stored, not deflated: the bytes that zlib makes depend on its version. Lambda's own limit counts the unpacked size anyway.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(contents):
+            entry = zipfile.ZipInfo(name, _TIMESTAMP)
+            entry.external_attr = _MODE << 16
+            entry.create_system = _UNIX
+            archive.writestr(entry, contents[name])
+
+
+def _files(root: Path) -> Iterator[tuple[str, bytes]]:
+    for path in root.rglob("*"):
+        name = path.relative_to(root).as_posix()
+        if path.is_file() and not _LEFT_OUT.fullmatch(name):
+            yield name, path.read_bytes()
+
+
+def _dependencies(target: Target) -> Path:
+    """The folder with the target's dependencies, installed once for each set of pins."""
+    pins = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    folder = _CACHE / f"{target.python_version}-{target.platform or sysconfig.get_platform()}-{pins}"
+    if folder.is_dir():
+        return folder
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=_CACHE))
+    try:
+        _install(scratch, target)
+        # A rename is atomic: a build beside this one sees the whole folder or none.
+        scratch.replace(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def _install(folder: Path, target: Target) -> None:
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target", str(folder)]
+    command += ["--python-version", target.python_version, "--only-binary", ":all:", "--require-hashes", "--no-deps"]
+    command += ["--no-compile-bytecode", "--requirements", str(_REQUIREMENTS)]
+    if target.platform is not None:
+        command += ["--python-platform", _uv_platform(target.platform)]
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PackageError(
+            f"The authorizer's dependencies could not be installed for Python {target.python_version} on "
+            f"{target.platform or 'this machine'}: check that the package registry can be reached, then try again. uv said:\n"
+            + done.stderr.strip()
+        )
+
+
+def _uv_platform(platform: str) -> str:
+    """A wheel's platform tag, ``manylinux_2_28_aarch64``, as uv spells it, ``aarch64-manylinux_2_28``."""
+    match = re.fullmatch(r"(manylinux_\d+_\d+)_(x86_64|aarch64)", platform)
+    if match is None:
+        raise PackageError(f"Unknown platform {platform!r}: give a wheel's platform tag such as manylinux_2_28_aarch64.")
+    return f"{match[2]}-{match[1]}"
