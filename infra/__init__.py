@@ -1,0 +1,1 @@
+"""What exists in AWS: one Pulumi program for every environment."""
