@@ -27,7 +27,7 @@ Inputs = dict[str, Any]
 """Arguments as on the wire: camelCase keys; values are JSON values, UNKNOWN, FileContent or Archive."""
 
 
-class Refused(Exception):  # noqa: N818  # what it says is what happened; it reads better than RefusedError
+class Refused(Exception):
     """The request cannot be carried out; the text says what was wrong and what to do."""
 
 
@@ -91,7 +91,7 @@ class ResourceType:
     `replaces` are the arguments whose change needs a new resource. `unique` is the argument that names the resource in AWS: where
     it is the same in the new resource, the old one is deleted first. `autoname` is the argument that is filled in from the
     resource's name, with a random suffix, when the program leaves it out. `computed` are the outputs that AWS decides;
-    `volatile` are those among them that an update may change.
+    `volatile` are those among them that an update may change; `secret_outputs` those that are secret whatever the inputs were.
     """
 
     token: ClassVar[str]
@@ -102,6 +102,7 @@ class ResourceType:
     nested: ClassVar[Mapping[str, Shape | FreeMap]] = {}
     computed: ClassVar[frozenset[str]] = frozenset()
     volatile: ClassVar[frozenset[str]] = frozenset()
+    secret_outputs: ClassVar[frozenset[str]] = frozenset()
     unique: ClassVar[str | None] = None
     autoname: ClassVar[str | None] = None
     delete_before_replace: ClassVar[bool] = False
