@@ -71,7 +71,10 @@ class Deployment:
             shutil.copyfile(self.project / name, target)
             if salt:
                 target.write_text(target.read_text().rstrip("\n") + "\n" + salt)
-        # The inline program runs in this process and reads the same variables as the provider.
+        # The inline program runs in this process and reads the same variables as the provider. Nothing of the developer's own
+        # AWS settings (a profile, a session token, another endpoint) is left beside them.
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
         os.environ.update(emulated_aws(self.endpoint))
         os.environ["PATH"] = os.pathsep.join([str(PLUGINS), str(cli.parent), os.environ["PATH"]])
         environment = emulated_aws(self.endpoint) | {

@@ -1,0 +1,141 @@
+"""The three stacks, deployed by the real Pulumi engine into an emulated AWS."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module", params=["local", "dev", "prod"])
+def stack(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def cloud(stack: str) -> Iterator[str]:
+    """An emulated AWS of this stack's own: its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "local_cloud.moto_server", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"{url}/moto-api/", timeout=5)
+                break
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline, "the emulated AWS did not start"
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def engine(stack: str, cloud: str, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return Engine(stack, cloud, tmp_path_factory.mktemp(f"pulumi-{stack}"))
+
+
+class Engine:
+    """Each operation in an interpreter of its own, as `make local` does it: the SDK keeps global state."""
+
+    def __init__(self, stack: str, endpoint: str, state: Path) -> None:
+        self.stack, self.endpoint, self.state = stack, endpoint, state
+
+    def run(self, code: str) -> Any:
+        program = (
+            "import json, sys\nfrom pathlib import Path\nfrom local_cloud.deploy import Deployment, outputs\n"
+            f"deployment = Deployment(stack={self.stack!r}, state=Path({str(self.state)!r}), endpoint={self.endpoint!r})\n{code}"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=500)
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def up(self) -> dict[str, Any]:
+        return self.run("result = deployment.up()\nprint(json.dumps([result.summary.resource_changes, outputs(result)]))")
+
+    def export(self) -> list[dict[str, Any]]:
+        return self.run("print(json.dumps(deployment.select().export_stack().deployment))").get("resources", [])
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, endpoint_url=self.endpoint, region_name="us-east-1")  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+@pytest.fixture(scope="module")
+def first(engine: Engine) -> Any:
+    return engine.up()
+
+
+def test_the_engine_creates_the_whole_stack(first: Any) -> None:
+    changes, outputs = first
+    assert set(changes) == {"create"}
+    assert changes["create"] > 100
+    assert outputs["api_url"].startswith("https://")
+
+
+def test_a_second_up_changes_nothing(engine: Engine, first: Any) -> None:
+    changes, outputs = engine.up()
+    assert set(changes) == {"same"}
+    assert outputs == first[1]
+
+
+def test_no_secret_of_the_stack_is_in_the_state_in_the_clear(engine: Engine, first: Any) -> None:
+    authorizer = next(
+        secret["Name"]
+        for secret in engine.client("secretsmanager").list_secrets()["SecretList"]
+        if "authorizer" in secret["Name"]
+    )
+    pepper = json.loads(engine.client("secretsmanager").get_secret_value(SecretId=authorizer)["SecretString"])["api_key_pepper"]
+    for file in engine.state.rglob("*"):
+        if file.is_file():
+            assert pepper.encode() not in file.read_bytes(), f"the pepper is readable in {file.name}"
+
+
+def test_destroy_leaves_nothing_behind(engine: Engine, first: Any) -> None:
+    engine.run(
+        "import subprocess\n"
+        "stack = deployment.select()\n"
+        "stack.workspace.pulumi_command.run(['state', 'unprotect', '--all', '--yes', '--stack', deployment.stack], "
+        "cwd=stack.workspace.work_dir, additional_env=stack.workspace.env_vars)\n"
+        "deployment.destroy()\nprint('{}')"
+    )
+    assert [resource["type"] for resource in engine.export() if resource["type"] != "pulumi:pulumi:Stack"] == []
+    left = {
+        "buckets": engine.client("s3").list_buckets()["Buckets"],
+        "tables": engine.client("dynamodb").list_tables()["TableNames"],
+        "queues": engine.client("sqs").list_queues().get("QueueUrls", []),
+        "functions": engine.client("lambda").list_functions()["Functions"],
+        "APIs": engine.client("apigateway").get_rest_apis()["items"],
+        "user pools": engine.client("cognito-idp").list_user_pools(MaxResults=10)["UserPools"],
+        "VPCs": [vpc for vpc in engine.client("ec2").describe_vpcs()["Vpcs"] if not vpc["IsDefault"]],
+        "load balancers": engine.client("elbv2").describe_load_balancers()["LoadBalancers"],
+        "clusters": engine.client("ecs").list_clusters()["clusterArns"],
+        "log groups": engine.client("logs").describe_log_groups()["logGroups"],
+        "roles": engine.client("iam").list_roles()["Roles"],
+        "web ACLs": engine.client("wafv2").list_web_acls(Scope="REGIONAL")["WebACLs"],
+        "secrets": engine.client("secretsmanager").list_secrets()["SecretList"],
+        "keys": [
+            key["KeyId"]
+            for key in engine.client("kms").list_keys()["Keys"]
+            if engine.client("kms").describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"] == "Enabled"
+        ],
+    }
+    assert {name: found for name, found in left.items() if found} == {}
