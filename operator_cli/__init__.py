@@ -1,0 +1,1 @@
+"""heartmapctl: what an operator and a scientist type."""

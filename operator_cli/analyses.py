@@ -1,0 +1,118 @@
+"""Analyses: started, followed, cancelled, and their results fetched."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from operator_cli.answers import Analyses, Analysis, Results
+from operator_cli.api import Api
+from operator_cli.errors import CliError, Interrupted, WrongUse
+from operator_cli.output import Output
+from operator_cli.polling import poll
+from operator_cli.storage import Storage, safe_name
+from operator_cli.vocabulary import AnalysisType
+
+
+def parse_options(texts: list[str]) -> dict[str, Any]:
+    """`k=v` pairs; a value that reads as JSON (a number, true, null) is that, any other is text. Raises WrongUse."""
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise WrongUse(f"--option {text}: write it as NAME=VALUE, as in --option resolution=0.8")
+        if name in options:
+            raise WrongUse(f"--option {name} is given twice.")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+def start(api: Api, upload_id: str, kind: AnalysisType, options: dict[str, Any]) -> Analysis:
+    """Queue an analysis of a checked upload."""
+    return api.call("POST", "/analyses", Analysis, {"upload_id": upload_id, "analysis_type": kind, "options": options})
+
+
+def show(api: Api, analysis_id: str) -> Analysis:
+    return api.call("GET", f"/analyses/{analysis_id}", Analysis)
+
+
+def every(api: Api) -> list[Analysis]:
+    """The analyses that this user may see."""
+    return api.call("GET", "/analyses", Analyses).analyses
+
+
+def cancel(api: Api, analysis_id: str) -> Analysis:
+    """Ask for the end of an analysis; its state afterwards."""
+    return api.call("DELETE", f"/analyses/{analysis_id}", Analysis)
+
+
+def follow(api: Api, output: Output, analysis_id: str) -> Analysis:
+    """Watch an analysis until it succeeded.
+
+    Raises CliError when it failed or was cancelled, Interrupted on Ctrl-C, after which it goes on at the server.
+    """
+    document = {"analysis_id": analysis_id}
+    next_step = (
+        f"See it: {api.environment.command('jobs', 'show', analysis_id)}; "
+        f"its results: {api.environment.command('results', analysis_id, '--output', 'DIR')}"
+    )
+    try:
+        with output.stages(f"Analysis {analysis_id}") as update:
+
+            def ask() -> Analysis:
+                analysis = show(api, analysis_id)
+                update(": ".join(filter(None, (analysis.state, analysis.stage))), analysis.progress)
+                return analysis
+
+            analysis = poll(ask, lambda answer: answer.ended)
+    except KeyboardInterrupt:
+        raise Interrupted("Interrupted; the analysis goes on at the server.", document=document, next_step=next_step) from None
+    except CliError as error:
+        # What failed is the watching.
+        error.document = {**document, **error.document}
+        error.next_step = error.next_step or next_step
+        raise
+    if analysis.state != "succeeded":
+        raise _ended_badly(api, analysis)
+    return analysis
+
+
+def _ended_badly(api: Api, analysis: Analysis) -> CliError:
+    if analysis.state == "cancelled":
+        return CliError("The analysis was cancelled.", code="cancelled", document=analysis.document())
+    fault = analysis.error
+    return CliError(
+        f"The analysis failed: {(fault and fault.detail) or 'no reason was given'}",
+        code=fault.code if fault else None,
+        next_step=f"See it: {api.environment.command('jobs', 'show', analysis.analysis_id)}",
+        document=analysis.document(),
+    )
+
+
+def prepare(directory: Path) -> Path:
+    """The output directory, made where it is missing: before a long run, not after it. Raises WrongUse when it cannot be."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".heartmapctl.part"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise WrongUse(f"--output {directory} cannot be written to: {error.strerror}.") from None
+    return directory.resolve()
+
+
+def fetch_results(api: Api, storage: Storage, output: Output, analysis_id: str, directory: Path) -> Results:
+    """Fetch every result of an analysis into the directory, each checked against its SHA-256.
+
+    Raises CliError when there are none yet, when a name is not a plain file name, or when a file is not what was announced.
+    """
+    results = api.call("GET", f"/analyses/{analysis_id}/results", Results)
+    names = [safe_name(file.name).casefold() for file in results.files]
+    if len(set(names)) != len(names):
+        raise CliError("The service named two results alike: nothing was written.")
+    for file in results.files:
+        with output.transfer(file.name, file.bytes) as done:
+            storage.fetch(file, directory, done)
+    return results

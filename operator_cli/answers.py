@@ -1,0 +1,87 @@
+"""What the service answers, as far as this program uses it; more fields than these are let through.
+
+Errors are problem documents (RFC 9457) with `code` and `request_id`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+# ULIDs: https://github.com/ulid/spec
+ULID_PATTERN = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
+
+Ulid = Annotated[str, StringConstraints(pattern=rf"^{ULID_PATTERN}$")]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    def document(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+class Problem(_Answer):
+    title: str | None = None
+    detail: str | None = None
+    code: str | None = None
+    request_id: str | None = None
+
+
+class UploadTicket(_Answer):
+    """How to send a data set: one form (`url`, `fields`), or, for a large one, parts."""
+
+    upload_id: Ulid
+    url: str | None = None
+    fields: dict[str, str] | None = None
+    max_bytes: int | None = None
+    part_bytes: int | None = Field(default=None, gt=0)
+    parts: int | None = Field(default=None, gt=0)
+
+
+class PartAddress(_Answer):
+    number: int
+    url: str
+
+
+class PartAddresses(_Answer):
+    parts: list[PartAddress]
+
+
+class UploadState(_Answer):
+    upload_id: Ulid
+    state: Literal["pending", "checking", "accepted", "rejected"]
+    code: str | None = None
+    detail: str | None = None
+
+
+class JobError(_Answer):
+    code: str | None = None
+    detail: str | None = None
+
+
+class Analysis(_Answer):
+    analysis_id: Ulid
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    stage: str | None = None
+    progress: float | None = None
+    error: JobError | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("succeeded", "failed", "cancelled")
+
+
+class Analyses(_Answer):
+    analyses: list[Analysis]
+
+
+class ResultFile(_Answer):
+    name: str
+    bytes: int = Field(ge=0)
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    url: str
+
+
+class Results(_Answer):
+    files: list[ResultFile]
+    summary: dict[str, Any] = {}

@@ -1,0 +1,166 @@
+"""Calls of the service: the credential, the tries, and refusals in words.
+
+https://docs.aws.amazon.com/general/latest/gr/api-retries.html
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import httpx
+import tenacity
+from pydantic import BaseModel, ValidationError
+
+from operator_cli.answers import Problem
+from operator_cli.environments import Environment
+from operator_cli.errors import CliError, NotSignedIn, WrongUse
+from operator_cli.session import Session
+from operator_cli.transport import is_distrust, unreachable
+
+ATTEMPTS = 4
+LONGEST_PAUSE = 20
+IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+TRANSIENT = frozenset({502, 503, 504})
+# API Gateway's own names, for answers that never reached the service.
+REQUEST_ID_HEADERS = ("x-request-id", "x-amzn-requestid", "x-amz-apigw-id")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Request(NamedTuple):
+    method: str
+    url: str
+    body: Any
+
+
+class Api:
+    """The service of one environment, as the signed-in user."""
+
+    def __init__(
+        self, environment: Environment, session: Session, http: httpx.Client, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.environment = environment
+        self._session = session
+        self._http = http
+        self._sleep = sleep
+
+    def call(self, method: str, path: str, answer: type[Model], body: Any = None) -> Model:
+        """The answer to a request, checked. Raises CliError when the service refuses or fails, NotSignedIn without a session."""
+        response = self.send(method, path, body)
+        if not response.is_success:
+            raise refusal(response, self.environment)
+        try:
+            return answer.model_validate_json(response.content)
+        except ValidationError:
+            raise CliError(
+                f"The service's answer to {method} {path} is not what this version of heartmapctl knows.",
+                request_id=_request_id(response),
+                next_step="Update heartmapctl to the version of the environment.",
+            ) from None
+
+    def send(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Send one request with a valid token, whatever the status of the answer.
+
+        Raises WrongUse for a path that is not one of the service, NotSignedIn when the service accepts no token of this session,
+        CliError when nothing answers.
+        """
+        if not path.startswith("/") or path.startswith("//") or "\\" in path or not path.isascii() or not path.isprintable():
+            raise WrongUse("The path must begin with one slash and be plain ASCII, as in /analyses.")
+        request = _Request(method, self.environment.api + path, body)
+        token = self._session.tokens().access_token
+        response = self._try(request, token)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            # Ended earlier than this machine's clock says, or revoked: one new token, one new try.
+            response = self._try(request, self._session.tokens(rejected=token).access_token)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            problem = refusal(response, self.environment)
+            raise NotSignedIn(
+                "The service does not accept this session.",
+                code=problem.code,
+                request_id=problem.request_id,
+                next_step=f"Sign in: {self.environment.command('login')}",
+            )
+        return response
+
+    def _try(self, request: _Request, token: str) -> httpx.Response:
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=_pause,
+            retry=lambda state: _worth_another(request.method, state),
+            retry_error_callback=_last,
+            sleep=self._sleep,
+        )
+        try:
+            return retrying(self._once, request, token)
+        except httpx.HTTPError as error:
+            raise unreachable(self.environment, request.url, error) from None
+
+    def _once(self, request: _Request, token: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, application/problem+json"}
+        return self._http.request(request.method, request.url, json=request.body, headers=headers)
+
+
+def _last(state: tenacity.RetryCallState) -> httpx.Response:
+    assert state.outcome is not None  # noqa: S101  (tenacity sets it before it asks)
+    return state.outcome.result()
+
+
+def _worth_another(method: str, state: tenacity.RetryCallState) -> bool:
+    """Whether trying again is safe and may help.
+
+    429 is refused before the service sees it, and a connection that was never made carried nothing: any method. Otherwise the
+    request may have been carried out, so only a method that can be repeated.
+    """
+    assert state.outcome is not None  # noqa: S101  (tenacity sets it before it asks)
+    error = state.outcome.exception()
+    if error is not None:
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            # A certificate that is refused now is refused in a second, too.
+            return not is_distrust(error)
+        return isinstance(error, httpx.TransportError) and method in IDEMPOTENT
+    status = state.outcome.result().status_code
+    return status == httpx.codes.TOO_MANY_REQUESTS or (status in TRANSIENT and method in IDEMPOTENT)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Seconds: what Retry-After asks for, else exponential with jitter."""
+    outcome = state.outcome
+    if outcome is not None and not outcome.failed:
+        asked = outcome.result().headers.get("retry-after", "")
+        if asked.isascii() and asked.isdigit():
+            return min(float(asked), LONGEST_PAUSE)
+    return tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE)(state)
+
+
+def _request_id(response: httpx.Response) -> str | None:
+    return next((response.headers[name] for name in REQUEST_ID_HEADERS if name in response.headers), None)
+
+
+def refusal(response: httpx.Response, environment: Environment) -> CliError:
+    """A refused request in words: the service's own detail, its code and request id, and what to do next."""
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        problem = Problem()
+    status = response.status_code
+    message = problem.detail or problem.title or f"The service answered {status}."
+    return CliError(
+        message,
+        code=problem.code or f"http_{status}",
+        request_id=problem.request_id or _request_id(response),
+        next_step=_next_step(status, problem.code, environment),
+    )
+
+
+def _next_step(status: int, code: str | None, environment: Environment) -> str | None:
+    if code == "blocked":
+        return "The firewall refused it: are you on a network that this environment allows?"
+    steps = {
+        403: f"Your groups do not allow it: see {environment.command('whoami')}. An administrator can change them.",
+        404: f"{environment.command('jobs', 'list')} shows what there is for you to see.",
+        413: f"Send data sets with: {environment.command('upload', 'FILE')}",
+        429: "Wait a minute, then try again.",
+    }
+    if status in steps:
+        return steps[status]
+    return "Try again; if it stays, give the request id to an administrator." if status >= 500 else None

@@ -1,0 +1,362 @@
+"""The command line: what is typed, and nothing else. Each verb imports what it needs when it runs, so that help is quick."""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from operator_cli.errors import CliError, WrongUse
+from operator_cli.vocabulary import AnalysisType, EnvironmentName, Role
+
+if TYPE_CHECKING:
+    from operator_cli.command import Command
+
+HELP = """Analyse single-cell data of the heart with HeartMAP, on an environment that you sign in to.
+
+\b
+Begin with:
+  heartmapctl login
+  heartmapctl analyze cells.h5ad --type comprehensive --wait --output results
+
+\b
+Exit codes:
+  0    done
+  1    refused or failed
+  2    wrong use
+  3    not signed in, or the session has ended
+  130  interrupted; what was started on the server goes on
+
+\b
+Environment variables:
+  HEARTMAP_ENVIRONMENT  local, dev or prod, where --environment does not say it
+  HEARTMAP_LOCAL_STATE  the state directory of the local environment (default: .local in the checkout)
+  NO_COLOR              no colour, whatever its value
+"""
+
+EnvironmentOption = Annotated[
+    EnvironmentName | None,
+    typer.Option("--environment", help="Which environment to talk to (default: local).", show_default=False),
+]
+GlobalEnvironmentOption = Annotated[
+    EnvironmentName | None,
+    typer.Option(
+        "--environment", envvar="HEARTMAP_ENVIRONMENT", help="Which environment to talk to (default: local).", show_default=False
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", help="Directory for the results; files of the same names are replaced.", file_okay=False),
+]
+AnalysisArgument = Annotated[str, typer.Argument(metavar="ANALYSIS", help="The id of an analysis.", show_default=False)]
+
+
+class _Root(TyperGroup):
+    """Turns every failure into its message, its document and its exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
+        words = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(words, *rest, **extra)
+        except (CliError, typer.TyperException) as error:
+            code = _tell(error, json_only="--json" in words)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: CliError | typer.TyperException, *, json_only: bool) -> int:
+    from operator_cli.output import report
+
+    if not isinstance(error, CliError):
+        context = getattr(error, "ctx", None)
+        help_line = f"See: {context.command_path} --help" if context is not None else None
+        error = WrongUse(error.format_message() or "A command is missing.", next_step=help_line)
+    report(error, json_only=json_only)
+    return error.exit_code
+
+
+# Plain help: the rich one costs more than everything else that `--help` does. No rich tracebacks: they print local variables,
+# and those are tokens.
+app = typer.Typer(
+    name="heartmapctl", cls=_Root, help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+)
+jobs = typer.Typer(help="Analyses on the server.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
+
+
+@app.callback()
+def _globals(context: typer.Context, environment: GlobalEnvironmentOption = None, as_json: JsonOption = False) -> None:
+    context.obj = (environment, as_json)
+
+
+def _command(context: typer.Context, environment: EnvironmentName | None, as_json: bool) -> "Command":
+    """The options may stand before or after the verb; after it they win."""
+    from operator_cli.command import Command
+
+    globally, json_globally = context.obj
+    return Command(environment or globally or EnvironmentName.LOCAL, json_only=as_json or json_globally)
+
+
+@app.command()
+def login(
+    context: typer.Context,
+    as_role: Annotated[
+        Role | None, typer.Option("--as", help="Local only: sign in as that role's user, without typing.", show_default=False)
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the sign-in page in a browser.")] = True,
+    timeout: Annotated[int, typer.Option(help="Seconds to wait for the sign-in.", min=1, max=600)] = 600,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign in, in a browser, with a password and a second factor.
+
+    \b
+    heartmapctl login --environment dev
+    heartmapctl login --as analyst
+    """
+    command = _command(context, environment, as_json)
+    if as_role is not None:
+        from operator_cli.local_sign_in import as_role as sign_in_as
+
+        tokens = sign_in_as(command.environment, as_role)
+    else:
+        from operator_cli.sign_in import with_browser
+
+        tokens = with_browser(command.environment, command.output, open_browser=browser, seconds=timeout)
+    command.session.start(tokens)
+    command.show_session()
+
+
+@app.command()
+def logout(context: typer.Context, environment: EnvironmentOption = None, as_json: JsonOption = False) -> None:
+    """Sign out: end the session at the user pool and forget it here."""
+    command = _command(context, environment, as_json)
+    was_signed_in = command.session.end()
+    name = command.environment.name
+    told = f"Signed out of the {name} environment." if was_signed_in else f"Was not signed in to the {name} environment."
+    command.output.result({"environment": name, "signed_out": was_signed_in}, lambda: command.output.text(told))
+
+
+@app.command()
+def whoami(context: typer.Context, environment: EnvironmentOption = None, as_json: JsonOption = False) -> None:
+    """Show who is signed in, with which groups, and until when."""
+    _command(context, environment, as_json).show_session()
+
+
+@app.command()
+def token(context: typer.Context, environment: EnvironmentOption = None, as_json: JsonOption = False) -> None:
+    """Print a valid access token, renewed where needed. Keep it secret.
+
+    \b
+    curl --cacert .local/tls/ca.pem -H "Authorization: Bearer $(heartmapctl token)" https://localhost:8443/models
+    """
+    command = _command(context, environment, as_json)
+    tokens = command.session.tokens()
+    document = {"access_token": tokens.access_token, "expires_at": tokens.expires_at}
+    command.output.result(document, lambda: command.output.text(tokens.access_token))
+
+
+@app.command()
+def upload(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A data set, .h5ad.", show_default=False)],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the service accepted or rejected it.")] = False,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a data set straight to the environment's storage.
+
+    \b
+    heartmapctl upload cells.h5ad --wait
+    """
+    from operator_cli import uploads
+
+    command = _command(context, environment, as_json)
+    uploads.size_of(file)
+    with command.service() as (api, storage):
+        upload_id = uploads.send(api, storage, command.output, file)
+        state = "pending"
+        if wait:
+            state = uploads.wait_until_checked(api, command.output, upload_id).state
+    command.output.result(
+        {"upload_id": upload_id, "state": state}, lambda: command.output.fields([("upload", upload_id), ("state", state)])
+    )
+
+
+@app.command()
+def analyze(
+    context: typer.Context,
+    data: Annotated[str, typer.Argument(metavar="FILE|UPLOAD", help="A data set, or the id of an upload.", show_default=False)],
+    kind: Annotated[AnalysisType, typer.Option("--type", help="HeartMAP's pipeline to run.", show_default=False)],
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the pipeline; may be repeated.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the analysis.")] = False,
+    output: OutputOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run an analysis; with --wait and --output, fetch its results.
+
+    Ctrl-C while it waits leaves the analysis running (exit code 130); `heartmapctl jobs show` finds it again.
+
+    \b
+    heartmapctl analyze cells.h5ad --type comprehensive --wait --output results
+    heartmapctl analyze 01J8ZQ4Y7M3W5X9K2B6C1D0EFG --type basic --option resolution=0.8
+    """
+    from operator_cli import analyses, uploads
+
+    command = _command(context, environment, as_json)
+    if output is not None and not wait:
+        raise WrongUse("--output needs --wait: the results are there when the analysis has ended.")
+    options = analyses.parse_options(option or [])
+    file = _file_or_upload(data)
+    directory = analyses.prepare(output) if output is not None else None
+    with command.service() as (api, storage):
+        upload_id = uploads.send(api, storage, command.output, file) if file is not None else data
+        uploads.wait_until_checked(api, command.output, upload_id)
+        analysis = analyses.start(api, upload_id, kind, options)
+        if wait:
+            analysis = analyses.follow(api, command.output, analysis.analysis_id)
+        if directory is not None:
+            command.fetch_results(api, storage, analysis.analysis_id, directory, analysis.document())
+            return
+    command.show_analysis(analysis)
+
+
+def _file_or_upload(data: str) -> Path | None:
+    """The file to send, or None when the text is the id of an upload. Raises WrongUse when it is neither."""
+    from operator_cli import uploads
+
+    file = Path(data)
+    if file.exists() or not _is_id(data):
+        uploads.size_of(file)
+        return file
+    return None
+
+
+def _is_id(text: str) -> bool:
+    from operator_cli.answers import ULID_PATTERN
+
+    return re.fullmatch(ULID_PATTERN, text) is not None
+
+
+def _analysis_id(text: str) -> str:
+    if not _is_id(text):
+        raise WrongUse("ANALYSIS is an id of 26 letters and digits, as `heartmapctl jobs list` shows it.")
+    return text
+
+
+@jobs.command("list")
+def jobs_list(context: typer.Context, environment: EnvironmentOption = None, as_json: JsonOption = False) -> None:
+    """List the analyses that you may see."""
+    from operator_cli import analyses
+
+    command = _command(context, environment, as_json)
+    with command.service() as (api, _):
+        found = analyses.every(api)
+    command.show_analyses(found)
+
+
+@jobs.command("show")
+def jobs_show(
+    context: typer.Context, analysis: AnalysisArgument, environment: EnvironmentOption = None, as_json: JsonOption = False
+) -> None:
+    """Show the state of an analysis."""
+    from operator_cli import analyses
+
+    analysis_id = _analysis_id(analysis)
+    command = _command(context, environment, as_json)
+    with command.service() as (api, _):
+        found = analyses.show(api, analysis_id)
+    command.show_analysis(found)
+
+
+@jobs.command("cancel")
+def jobs_cancel(
+    context: typer.Context, analysis: AnalysisArgument, environment: EnvironmentOption = None, as_json: JsonOption = False
+) -> None:
+    """Cancel an analysis."""
+    from operator_cli import analyses
+
+    analysis_id = _analysis_id(analysis)
+    command = _command(context, environment, as_json)
+    with command.service() as (api, _):
+        found = analyses.cancel(api, analysis_id)
+    command.show_analysis(found)
+
+
+@app.command()
+def results(
+    context: typer.Context,
+    analysis: AnalysisArgument,
+    output: Annotated[
+        Path, typer.Option("--output", help="Directory for the results; files of the same names are replaced.", file_okay=False)
+    ],
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch the results of an analysis, each checked against its SHA-256.
+
+    \b
+    heartmapctl results 01J8ZQ4Y7M3W5X9K2B6C1D0EFG --output results
+    """
+    from operator_cli import analyses
+
+    analysis_id = _analysis_id(analysis)
+    command = _command(context, environment, as_json)
+    directory = analyses.prepare(output)
+    with command.service() as (api, storage):
+        command.fetch_results(api, storage, analysis_id, directory, {"analysis_id": analysis_id})
+
+
+@app.command("api")
+def api_call(
+    context: typer.Context,
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, PATCH, DELETE, ...", show_default=False)],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A path of the service, as in /models.", show_default=False)],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="JSON|@FILE", help="The body: JSON, or the file that holds it.")
+    ] = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Call the service and print its answer; exit code 1 when it is an error (400 or above).
+
+    \b
+    heartmapctl api GET /config
+    heartmapctl api POST /config --data @config.json
+    """
+    command = _command(context, environment, as_json)
+    if not re.fullmatch(r"[A-Za-z]{1,16}", method):
+        raise WrongUse(f"{method} is not an HTTP method.")
+    body = _json_body(data)
+    with command.service() as (api, _):
+        response = api.send(method.upper(), path, body)
+    command.show_response(response)
+
+
+def _json_body(data: str | None) -> Any:
+    import json
+
+    if data is None:
+        return None
+    try:
+        return json.loads(Path(data[1:]).read_text() if data.startswith("@") else data)
+    except OSError as error:
+        raise WrongUse(f"--data {data} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise WrongUse("--data is not JSON.") from None
+
+
+def main() -> None:
+    """The entry point. Exits with the codes of the help text."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
