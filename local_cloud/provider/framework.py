@@ -265,6 +265,17 @@ def is_gone(error: ClientError) -> bool:
     return bool(_GONE.search(error.response.get("Error", {}).get("Code", "")))
 
 
+def tag_changes(aws: Aws, old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """The tags to set and the keys to remove, from the old state to the new inputs."""
+    before, after = old.get("tagsAll") or {}, aws.tags(new)
+    return {key: value for key, value in after.items() if before.get(key) != value}, sorted(before.keys() - after.keys())
+
+
+def from_tag_list(tags: list[dict[str, str]] | None) -> dict[str, str]:
+    """AWS's list of Key and Value as a dict."""
+    return {tag["Key"]: tag["Value"] for tag in tags or []}
+
+
 @contextmanager
 def ignoring_gone() -> Iterator[None]:
     """For deletions: AWS's answer that the thing does not exist is success."""

@@ -8,29 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import traceback
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
-import grpc
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from typing_extensions import override
 
 from local_cloud.provider import checks, wire
 from local_cloud.provider.framework import FUNCTIONS, REGISTRY, UNKNOWN, Aws, Function, Refused, ResourceType, load_handlers
+from local_cloud.provider.plugin import clear_errors, serve
 
 PROVIDER_ARGUMENTS: Final = frozenset({"region", "defaultTags", "allowedAccountIds"})
 # What the SDK fills in by itself, or the engine adds; nothing here depends on it.
 IGNORED_PROVIDER_ARGUMENTS: Final = frozenset(
     {"version", "skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation"}
 )
-WORKERS: Final = 32
 
 
 class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
@@ -64,7 +58,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def CheckConfig(self, request, context):
-        with _clear_errors(context, "the provider"):
+        with clear_errors(context, "the provider"):
             news, _ = wire.decode(request.news)
             failures = [
                 provider_pb2.CheckFailure(
@@ -76,7 +70,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def DiffConfig(self, request, context):
-        with _clear_errors(context, "the provider"):
+        with clear_errors(context, "the provider"):
             old, _ = wire.decode(request.old_inputs or request.olds)
             new, _ = wire.decode(request.news)
             differing = sorted(name for name in PROVIDER_ARGUMENTS if old.get(name) != new.get(name))
@@ -86,7 +80,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def Configure(self, request, context):
-        with _clear_errors(context, "the provider"):
+        with clear_errors(context, "the provider"):
             arguments, _ = wire.decode(request.args)
             region = arguments.get("region") or self._environment.get("AWS_REGION") or ""
             if not region or region is UNKNOWN:
@@ -103,7 +97,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def Check(self, request, context):
-        with _clear_errors(context, _subject(request)):
+        with clear_errors(context, _subject(request)):
             handler, name = _handler(request), _name(request.urn)
             given, secrets = wire.decode(request.news)
             old, _ = wire.decode(request.olds)
@@ -117,7 +111,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def Diff(self, request, context):
-        with _clear_errors(context, _subject(request)):
+        with clear_errors(context, _subject(request)):
             handler, name = _handler(request), _name(request.urn)
             state, _ = wire.decode(request.olds)
             old, _ = wire.decode(request.old_inputs)
@@ -133,7 +127,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def Create(self, request, context):
-        with _clear_errors(context, _subject(request)):
+        with clear_errors(context, _subject(request)):
             handler = _handler(request)
             inputs, secrets = wire.decode(request.properties)
             if request.preview:
@@ -148,7 +142,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def Read(self, request, context):
-        with _clear_errors(context, _subject(request)):
+        with clear_errors(context, _subject(request)):
             handler = _handler(request)
             state, secrets = wire.decode(request.properties)
             inputs, secret_inputs = wire.decode(request.inputs)
@@ -167,7 +161,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def Update(self, request, context):
-        with _clear_errors(context, _subject(request)):
+        with clear_errors(context, _subject(request)):
             handler = _handler(request)
             old, old_secrets = wire.decode(request.olds)
             new, secrets = wire.decode(request.news)
@@ -183,7 +177,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def Delete(self, request, context):
-        with _clear_errors(context, _subject(request)):
+        with clear_errors(context, _subject(request)):
             state, _ = wire.decode(request.properties)
             _handler(request).delete(self._aws, request.id, state)
             return empty_pb2.Empty()
@@ -192,7 +186,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def Invoke(self, request, context):
-        with _clear_errors(context, request.tok):
+        with clear_errors(context, request.tok):
             function = _function(request.tok)
             args, secrets = wire.decode(request.args)
             failures = [
@@ -281,49 +275,6 @@ def _diff_response(
         detailedDiff=detailed,
         hasDetailedDiff=True,
     )
-
-
-@contextmanager
-def _clear_errors(context: grpc.ServicerContext, subject: str) -> Iterator[None]:
-    """Turn what went wrong into one sentence that names the resource; context.abort raises, so that the call ends here."""
-    try:
-        yield
-    except Refused as error:
-        context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{subject}: {error}")
-    except ClientError as error:
-        answer = error.response.get("Error", {})
-        context.abort(
-            grpc.StatusCode.FAILED_PRECONDITION,
-            f"{subject}: the emulated AWS refused {error.operation_name}: {answer.get('Code')}: {answer.get('Message')}",
-        )
-    except ParamValidationError as error:
-        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{subject}: a value does not fit the AWS API: {error}")
-    except (HTTPClientError, BotoCoreError):
-        context.abort(grpc.StatusCode.UNAVAILABLE, f"{subject}: the emulated AWS does not answer: is the moto server running?")
-    except Exception as error:  # noqa: BLE001  # the boundary: a handler's own mistake must reach the operator, with its place on stderr
-        traceback.print_exc(file=sys.stderr)
-        context.abort(
-            grpc.StatusCode.INTERNAL, f"{subject}: the local cloud's handler failed ({type(error).__name__}): please report it"
-        )
-
-
-def serve(servicer: provider_pb2_grpc.ResourceProviderServicer) -> None:
-    """Serve on a free loopback port, print it as the engine expects, and end when the engine does."""
-    server = grpc.server(
-        ThreadPoolExecutor(max_workers=WORKERS),
-        options=[
-            ("grpc.max_receive_message_length", wire.MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", wire.MAX_MESSAGE_BYTES),
-        ],
-    )
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    print(port, flush=True)  # noqa: T201  # the plugin protocol
-    engine = os.getppid()
-    # The engine stops its plugins, unless it was killed itself.
-    while server.wait_for_termination(timeout=1) and os.getppid() == engine:
-        pass
 
 
 def main() -> None:
