@@ -1,0 +1,90 @@
+"""What the agent makes of a task definition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from local_cloud import ecs_agent
+
+
+@pytest.fixture
+def aws() -> Iterator[None]:
+    with mock_aws():
+        yield
+
+
+def register_task(command: str, containers: int = 1) -> str:
+    """A revision of the task definition: its ARN."""
+    definition: Any = {"image": "heartmap", "command": [command], "memory": 128}
+    ecs: Any = boto3.client("ecs")
+    made = ecs.register_task_definition(
+        family="api", containerDefinitions=[definition | {"name": f"c{i}"} for i in range(containers)]
+    )
+    return made["taskDefinition"]["taskDefinitionArn"]
+
+
+def service(containers: int) -> tuple[str, str]:
+    ecs = boto3.client("ecs")
+    ecs.create_cluster(clusterName="heartmap")
+    ecs.create_service(cluster="heartmap", serviceName="api", taskDefinition=register_task("python", containers), desiredCount=1)
+    return "api", "heartmap"
+
+
+@pytest.mark.usefixtures("aws")
+def test_the_container_is_the_one_that_the_service_runs_now() -> None:
+    name, cluster = service(1)
+    ecs = boto3.client("ecs")
+    later = register_task("later")
+    assert ecs_agent.container_of(name, cluster, ecs).get("command") == ["python"]
+    ecs.update_service(cluster=cluster, service=name, taskDefinition=later)
+    assert ecs_agent.container_of(name, cluster, ecs).get("command") == ["later"]
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_task_of_several_containers_is_refused() -> None:
+    name, cluster = service(2)
+    with pytest.raises(ecs_agent.TaskRefused, match="2 containers"):
+        ecs_agent.container_of(name, cluster, boto3.client("ecs"))
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_service_that_is_not_deployed_is_refused() -> None:
+    boto3.client("ecs").create_cluster(clusterName="heartmap")
+    with pytest.raises(ecs_agent.TaskRefused, match="no ECS service"):
+        ecs_agent.container_of("api", "heartmap", boto3.client("ecs"))
+
+
+@pytest.mark.usefixtures("aws")
+def test_secrets_are_resolved_by_the_arn_of_a_whole_secret() -> None:
+    manager = boto3.client("secretsmanager")
+    arn = manager.create_secret(Name="keys", SecretString="the value")["ARN"]
+    container = {"environment": [{"name": "A", "value": "1"}], "secrets": [{"name": "B", "valueFrom": arn}]}
+    assert ecs_agent.environment_of(container, manager) == {"A": "1", "B": "the value"}
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("reference", ["arn:aws:ssm:us-east-1:123456789012:parameter/x", "{arn}:key::"])
+def test_a_secret_named_in_another_way_is_refused(reference: str) -> None:
+    manager = boto3.client("secretsmanager")
+    arn = manager.create_secret(Name="keys", SecretString="the value")["ARN"]
+    with pytest.raises(ecs_agent.TaskRefused, match="B"):
+        ecs_agent.environment_of({"secrets": [{"name": "B", "valueFrom": reference.format(arn=arn)}]}, manager)
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_task_that_starts_anew_replaces_the_address_of_the_one_before() -> None:
+    ec2: Any = boto3.client("ec2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    elbv2: Any = boto3.client("elbv2")
+    group = elbv2.create_target_group(Name="api", Protocol="HTTPS", Port=8443, VpcId=vpc, TargetType="ip")["TargetGroups"][0][
+        "TargetGroupArn"
+    ]
+    for port in (9001, 9002, 9002):
+        ecs_agent.register(group, port, elbv2)
+    targets = [entry["Target"] for entry in elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]]
+    assert [(target["Id"], target["Port"]) for target in targets] == [("127.0.0.1", 9002)]
