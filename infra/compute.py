@@ -1,0 +1,494 @@
+"""What runs HeartMAP: an internal load balancer and a cluster with the API and the worker, both from one image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_awsx as awsx
+from pulumi import Input, Output, ResourceOptions
+
+from infra.certificates import IssuedCertificate, IssuedCertificateArgs, SelfSignedCertificate, SelfSignedCertificateArgs
+from infra.data import LOAD_BALANCER_LOG_PREFIX, UPLOADS_PREFIX, Buckets, PrivateBucket, Queue, Secrets, Tables
+from infra.iam import ServiceRole, ServiceRoleArgs, Statement
+from infra.naming import STAGE, Names
+from infra.network import HTTPS_PORT, SERVICE_PORT, Network
+from infra.settings import Settings
+
+TYPE_IMAGE = "heartmap:compute:ServiceImage"
+TYPE_BALANCER = "heartmap:compute:LoadBalancer"
+TYPE_SERVICES = "heartmap:compute:Services"
+
+# TLS 1.3 and 1.2 with FIPS 140-3 ciphers and post-quantum key exchange.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
+TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-FIPS-PQ-2025-09"
+
+DOCKERFILE = "heartmap_service/Dockerfile"
+PLATFORM = "linux/arm64"
+IMAGES_KEPT = 20
+
+HEALTH_PATH = "/healthz"
+RESULTS_PREFIX = "results/"
+SCRATCH_DIRECTORY = "/scratch"
+"""The one place that a task can write to; the image declares it as a volume of the user below."""
+USER = "10001:10001"
+
+DRAIN_SECONDS = 30
+API_STOP_SECONDS = 60
+WORKER_STOP_SECONDS = 120
+START_GRACE_SECONDS = 120
+
+# Every address of a task's own network interface, which its security group guards.
+LISTENING = {"HEARTMAP_BIND_ADDRESS": "0.0.0.0", "HEARTMAP_PORT": str(SERVICE_PORT)}  # noqa: S104 - as said
+
+API_COMMAND = ("python", "-m", "heartmap_service.api")
+WORKER_COMMAND = ("python", "-m", "heartmap_service.worker")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceImageArgs:
+    """``given`` is the image to run; without it the image is built here and pushed."""
+
+    names: Names
+    key_arn: Input[str]
+    given: str
+    emptied_on_delete: bool
+
+
+class ServiceImage(pulumi.ComponentResource):
+    """The registry of the service's image, and the image."""
+
+    uri: Output[str]
+    repository_arn: Output[str]
+
+    def __init__(self, name: str, args: ServiceImageArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__(TYPE_IMAGE, name, None, opts)
+        child = ResourceOptions(parent=self)
+        repository = aws.ecr.Repository(
+            name,
+            name=args.names.of("service"),
+            force_delete=args.emptied_on_delete,
+            encryption_configurations=[
+                aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="KMS", kms_key=args.key_arn)
+            ],
+            image_scanning_configuration=aws.ecr.RepositoryImageScanningConfigurationArgs(scan_on_push=True),
+            opts=child,
+        )
+        rule = {
+            "rulePriority": 1,
+            "description": f"keep the last {IMAGES_KEPT} images",
+            "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": IMAGES_KEPT},
+            "action": {"type": "expire"},
+        }
+        aws.ecr.LifecyclePolicy(name, repository=repository.name, policy=Output.json_dumps({"rules": [rule]}), opts=child)
+        self.repository_arn = repository.arn
+        if args.given:
+            self.uri = Output.from_input(args.given)
+        else:
+            # Relative to the project directory, so that a deployment from another checkout is no change.
+            self.uri = awsx.ecr.Image(
+                name,
+                repository_url=repository.repository_url,
+                context=".",
+                dockerfile=DOCKERFILE,
+                platform=PLATFORM,
+                opts=child,
+            ).image_uri
+        self.register_outputs({"uri": self.uri})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadBalancerArgs:
+    names: Names
+    settings: Settings
+    network: Network
+    logs: PrivateBucket
+
+
+class LoadBalancer(pulumi.ComponentResource):
+    """HTTPS in, HTTPS on to the tasks; reached through the VPC link and by nothing else."""
+
+    arn: Output[str]
+    target_group_arn: Output[str]
+    listener_arn: Output[str]
+
+    def __init__(self, name: str, args: LoadBalancerArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__(TYPE_BALANCER, name, None, opts)
+        child = ResourceOptions(parent=self)
+        balancer = aws.lb.LoadBalancer(
+            name,
+            name=args.names.of("service"),
+            load_balancer_type="application",
+            internal=True,
+            subnets=args.network.subnet_ids,
+            security_groups=[args.network.load_balancer_security_group_id],
+            drop_invalid_header_fields=True,
+            desync_mitigation_mode="strictest",
+            enable_deletion_protection=args.settings.deletion_protection,
+            access_logs=aws.lb.LoadBalancerAccessLogsArgs(
+                # Only once its policy lets the logs in: the load balancer tries it out when it is made.
+                bucket=Output.all(args.logs.bucket, args.logs.policy_id).apply(lambda values: values[0]),
+                prefix=LOAD_BALANCER_LOG_PREFIX,
+                enabled=True,
+            ),
+            opts=child,
+        )
+        targets = aws.lb.TargetGroup(
+            name,
+            name=args.names.of("service"),
+            vpc_id=args.network.vpc_id,
+            target_type="ip",
+            protocol="HTTPS",
+            port=SERVICE_PORT,
+            deregistration_delay=DRAIN_SECONDS,
+            health_check=aws.lb.TargetGroupHealthCheckArgs(
+                protocol="HTTPS",
+                path=HEALTH_PATH,
+                matcher="200",
+                interval=15,
+                timeout=5,
+                healthy_threshold=2,
+                unhealthy_threshold=3,
+            ),
+            opts=child,
+        )
+        listener = aws.lb.Listener(
+            name,
+            load_balancer_arn=balancer.arn,
+            port=HTTPS_PORT,
+            protocol="HTTPS",
+            ssl_policy=TLS_POLICY,
+            certificate_arn=self._certificate_arn(name, args.settings),
+            default_actions=[aws.lb.ListenerDefaultActionArgs(type="forward", target_group_arn=targets.arn)],
+            opts=child,
+        )
+        self.arn, self.target_group_arn, self.listener_arn = balancer.arn, targets.arn, listener.arn
+        self.register_outputs({"arn": self.arn, "target_group_arn": self.target_group_arn})
+
+    def _certificate_arn(self, name: str, settings: Settings) -> Output[str]:
+        child, host = ResourceOptions(parent=self), settings.internal_host
+        if settings.domain:
+            return IssuedCertificate(name, IssuedCertificateArgs(host=host, zone_id=settings.hosted_zone_id), child).arn
+        return SelfSignedCertificate(name, SelfSignedCertificateArgs(host=host), child).arn
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServicesArgs:
+    names: Names
+    settings: Settings
+    network: Network
+    balancer: LoadBalancer
+    image: ServiceImage
+    buckets: Buckets
+    tables: Tables
+    queue: Queue
+    secrets: Secrets
+    data_key_arn: Input[str]
+    logs_key_arn: Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What tells the two tasks apart. ``cpu`` in CPU units, ``memory`` in MiB, ``stop_seconds`` between SIGTERM and SIGKILL."""
+
+    purpose: str
+    command: Sequence[str]
+    cpu: int
+    memory: int
+    stop_seconds: int
+    environment: Mapping[str, Input[str]]
+    secrets: Mapping[str, Input[str]]
+    statements: Sequence[Statement]
+    listens: bool
+
+
+class Services(pulumi.ComponentResource):
+    """The cluster with the API, which is behind the load balancer, and the worker, which nothing can call."""
+
+    cluster_name: Output[str]
+    api_name: Output[str]
+    worker_name: Output[str]
+
+    def __init__(self, name: str, args: ServicesArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__(TYPE_SERVICES, name, None, opts)
+        self._args, self._child = args, ResourceOptions(parent=self)
+        names, settings = args.names, args.settings
+        cluster = aws.ecs.Cluster(
+            name,
+            name=names.prefix,
+            settings=[aws.ecs.ClusterSettingArgs(name="containerInsights", value="enhanced")],
+            opts=self._child,
+        )
+        api = aws.ecs.Service(
+            "api",
+            name=names.of("api"),
+            cluster=cluster.arn,
+            task_definition=self._task_definition(self._api_task()),
+            desired_count=settings.api_count,
+            launch_type="FARGATE",
+            platform_version="LATEST",
+            enable_execute_command=False,
+            propagate_tags="SERVICE",
+            health_check_grace_period_seconds=START_GRACE_SECONDS,
+            deployment_minimum_healthy_percent=100,
+            deployment_maximum_percent=200,
+            deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
+            network_configuration=self._in_network(args.network.api_security_group_id),
+            load_balancers=[
+                aws.ecs.ServiceLoadBalancerArgs(
+                    # ECS refuses a target group that no listener leads to yet.
+                    target_group_arn=Output.all(args.balancer.target_group_arn, args.balancer.listener_arn).apply(
+                        lambda values: values[0]
+                    ),
+                    container_name="api",
+                    container_port=SERVICE_PORT,
+                )
+            ],
+            opts=self._child,
+        )
+        worker = aws.ecs.Service(
+            "worker",
+            name=names.of("worker"),
+            cluster=cluster.arn,
+            task_definition=self._task_definition(self._worker_task()),
+            desired_count=settings.worker_count,
+            launch_type="FARGATE",
+            platform_version="LATEST",
+            enable_execute_command=False,
+            propagate_tags="SERVICE",
+            deployment_minimum_healthy_percent=0,
+            deployment_maximum_percent=200,
+            deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
+            network_configuration=self._in_network(args.network.worker_security_group_id),
+            opts=self._child,
+        )
+        self.cluster_name, self.api_name, self.worker_name = cluster.name, api.name, worker.name
+        self.register_outputs({"cluster": self.cluster_name, "api": self.api_name, "worker": self.worker_name})
+
+    def _in_network(self, security_group_id: Output[str]) -> aws.ecs.ServiceNetworkConfigurationArgs:
+        return aws.ecs.ServiceNetworkConfigurationArgs(
+            subnets=self._args.network.subnet_ids, security_groups=[security_group_id], assign_public_ip=False
+        )
+
+    def _api_task(self) -> _Task:
+        settings = self._args.settings
+        return _Task(
+            purpose="api",
+            command=API_COMMAND,
+            cpu=settings.api_cpu,
+            memory=settings.api_memory,
+            stop_seconds=API_STOP_SECONDS,
+            environment={
+                "HEARTMAP_STAGE": STAGE,
+                "HEARTMAP_INTERNAL_HOST": settings.internal_host,
+                **({} if settings.is_local else LISTENING),
+            },
+            secrets={"HEARTMAP_ASSERTION_KEYS": self._args.secrets.service_arn},
+            statements=self._api_statements(),
+            listens=True,
+        )
+
+    def _worker_task(self) -> _Task:
+        settings = self._args.settings
+        return _Task(
+            purpose="worker",
+            command=WORKER_COMMAND,
+            cpu=settings.worker_cpu,
+            memory=settings.worker_memory,
+            stop_seconds=WORKER_STOP_SECONDS,
+            environment={"HEARTMAP_JOB_MEMORY_BYTES": str(settings.job_memory_bytes)},
+            secrets={},
+            statements=self._worker_statements(),
+            listens=False,
+        )
+
+    def _common_environment(self) -> dict[str, Input[str]]:
+        args = self._args
+        common: dict[str, Input[str]] = {
+            "AWS_REGION": args.names.region,
+            "HEARTMAP_ENVIRONMENT": str(args.settings.environment),
+            "HEARTMAP_UPLOADS_BUCKET": args.buckets.uploads.bucket,
+            "HEARTMAP_RESULTS_BUCKET": args.buckets.results.bucket,
+            "HEARTMAP_JOBS_TABLE": args.tables.jobs.name,
+            "HEARTMAP_CONFIG_TABLE": args.tables.config.name,
+            "HEARTMAP_QUEUE_URL": args.queue.url,
+            "HEARTMAP_MAX_UPLOAD_BYTES": str(args.settings.max_upload_bytes),
+        }
+        # What the inside of a container looks like is not true of a process on this machine.
+        return common if args.settings.is_local else {**common, "HEARTMAP_SCRATCH_DIR": SCRATCH_DIRECTORY}
+
+    def _task_definition(self, task: _Task) -> Output[str]:
+        names = self._args.names
+        logs = aws.cloudwatch.LogGroup(
+            task.purpose,
+            name=names.log_group(task.purpose),
+            retention_in_days=self._args.settings.log_retention_days,
+            kms_key_id=self._args.logs_key_arn,
+            opts=self._child,
+        )
+        execution = ServiceRole(
+            f"{task.purpose}-execution",
+            ServiceRoleArgs(
+                name=names.of(f"{task.purpose}-execution"),
+                service="ecs-tasks.amazonaws.com",
+                description=f"Starts the {task.purpose} tasks: image, log group, secrets",
+                statements=self._execution_statements(task, logs),
+                account=names.account,
+            ),
+            self._child,
+        )
+        role = ServiceRole(
+            f"{task.purpose}-task",
+            ServiceRoleArgs(
+                name=names.of(f"{task.purpose}-task"),
+                service="ecs-tasks.amazonaws.com",
+                description=f"What the {task.purpose} tasks may do",
+                statements=task.statements,
+                account=names.account,
+            ),
+            self._child,
+        )
+        definition = aws.ecs.TaskDefinition(
+            task.purpose,
+            family=names.of(task.purpose),
+            cpu=str(task.cpu),
+            memory=str(task.memory),
+            network_mode="awsvpc",
+            requires_compatibilities=["FARGATE"],
+            runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(
+                cpu_architecture="ARM64", operating_system_family="LINUX"
+            ),
+            execution_role_arn=execution.arn,
+            task_role_arn=role.arn,
+            volumes=[aws.ecs.TaskDefinitionVolumeArgs(name="scratch")],
+            container_definitions=Output.json_dumps([self._container(task, logs)]),
+            opts=self._child,
+        )
+        return definition.arn
+
+    def _container(self, task: _Task, logs: aws.cloudwatch.LogGroup) -> dict[str, Any]:
+        environment = {**self._common_environment(), **task.environment}
+        container: dict[str, Any] = {
+            "name": task.purpose,
+            "image": self._args.image.uri,
+            "essential": True,
+            "command": list(task.command),
+            "environment": [{"name": key, "value": environment[key]} for key in sorted(environment)],
+            "secrets": [{"name": key, "valueFrom": arn} for key, arn in sorted(task.secrets.items())],
+            "user": USER,
+            "readonlyRootFilesystem": True,
+            "linuxParameters": {"initProcessEnabled": True, "capabilities": {"drop": ["ALL"]}},
+            "mountPoints": [{"sourceVolume": "scratch", "containerPath": SCRATCH_DIRECTORY, "readOnly": False}],
+            "stopTimeout": task.stop_seconds,
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": logs.name,
+                    "awslogs-region": self._args.names.region,
+                    "awslogs-stream-prefix": task.purpose,
+                    # A slow log service must not stop the service itself.
+                    "mode": "non-blocking",
+                },
+            },
+        }
+        if task.listens:
+            container["portMappings"] = [{"containerPort": SERVICE_PORT, "hostPort": SERVICE_PORT, "protocol": "tcp"}]
+        return container
+
+    def _execution_statements(self, task: _Task, logs: aws.cloudwatch.LogGroup) -> list[Statement]:
+        statements = [
+            Statement(
+                sid="Registry",
+                actions=("ecr:GetAuthorizationToken",),
+                resources=("*",),
+                reason="the action knows no resources",
+            ),
+            Statement(
+                sid="Image",
+                actions=("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+                resources=(self._args.image.repository_arn,),
+            ),
+            Statement(
+                sid="Logs",
+                actions=("logs:CreateLogStream", "logs:PutLogEvents"),
+                resources=(Output.concat(logs.arn, ":*"),),
+                reason="each task has a log stream of its own in this log group",
+            ),
+        ]
+        if task.secrets:
+            statements += [
+                Statement(
+                    sid="Secrets", actions=("secretsmanager:GetSecretValue",), resources=tuple(task.secrets.values())
+                ),
+                Statement(sid="SecretsKey", actions=("kms:Decrypt",), resources=(self._args.data_key_arn,)),
+            ]
+        return statements
+
+    def _api_statements(self) -> list[Statement]:
+        args = self._args
+        return [
+            Statement(
+                sid="Uploads",
+                actions=("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"),
+                resources=(Output.concat(args.buckets.uploads.arn, "/", UPLOADS_PREFIX, "*"),),
+                reason="an upload's id is made when it is asked for",
+            ),
+            Statement(
+                sid="Results",
+                actions=("s3:GetObject",),
+                resources=(Output.concat(args.buckets.results.arn, "/", RESULTS_PREFIX, "*"),),
+                reason="an analysis's id is made when it is asked for",
+            ),
+            self._tables("dynamodb:DeleteItem"),
+            Statement(sid="Queue", actions=("sqs:SendMessage",), resources=(args.queue.arn,)),
+            self._data_key(),
+        ]
+
+    def _worker_statements(self) -> list[Statement]:
+        args = self._args
+        return [
+            Statement(
+                sid="Uploads",
+                actions=("s3:DeleteObject", "s3:GetObject"),
+                resources=(Output.concat(args.buckets.uploads.arn, "/", UPLOADS_PREFIX, "*"),),
+                reason="an upload's id is made when it is asked for",
+            ),
+            Statement(
+                sid="Results",
+                actions=("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
+                resources=(Output.concat(args.buckets.results.arn, "/", RESULTS_PREFIX, "*"),),
+                reason="an analysis's id is made when it is asked for",
+            ),
+            self._tables(),
+            Statement(
+                sid="Queue",
+                actions=(
+                    "sqs:ChangeMessageVisibility",
+                    "sqs:DeleteMessage",
+                    "sqs:GetQueueAttributes",
+                    "sqs:ReceiveMessage",
+                    "sqs:SendMessage",
+                ),
+                resources=(args.queue.arn,),
+            ),
+            self._data_key(),
+        ]
+
+    def _tables(self, *more: str) -> Statement:
+        jobs, config = self._args.tables.jobs, self._args.tables.config
+        return Statement(
+            sid="Tables",
+            actions=(
+                "dynamodb:ConditionCheckItem",
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:Query",
+                "dynamodb:UpdateItem",
+                *more,
+            ),
+            resources=(jobs.arn, Output.concat(jobs.arn, "/index/listing"), config.arn),
+        )
+
+    def _data_key(self) -> Statement:
+        return Statement(sid="DataKey", actions=("kms:Decrypt", "kms:GenerateDataKey"), resources=(self._args.data_key_arn,))
