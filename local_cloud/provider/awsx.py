@@ -1,8 +1,8 @@
-"""The gRPC service that the Pulumi engine starts as `pulumi-resource-awsx`: awsx:ecr:Image, the one component that the program uses.
+"""The gRPC service that the Pulumi engine starts as `pulumi-resource-awsx`: awsx:ecr:Image, the one component in use.
 
 It stands in for a machine with Docker when the engine tests deploy `dev` and `prod`: the component is registered with the engine,
-and its imageUri refers to the repository by digest as a pushed image would. No image is built; the digest is that of the arguments
-and the Dockerfile, so that it changes when they do.
+and its imageUri refers to the repository by digest as a pushed image would. No image is built: the digest is that of the
+arguments and the Dockerfile, so that it changes when they do.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class AwsxProvider(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def image_uri(inputs: Mapping[str, Any]) -> Any:
-    """`<repository>@sha256:<digest>`, or UNKNOWN while an argument is. Raises Refused for an unknown argument or a missing file."""
+    """`<repository>@sha256:<digest>`, or UNKNOWN while an argument is. Raises Refused: an unknown argument, a missing file."""
     unknown = sorted(inputs.keys() - IMAGE_ARGUMENTS)
     if unknown:
         raise Refused(
