@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import ipaddress
+import json
 import pkgutil
 import re
 import threading
@@ -269,6 +270,14 @@ def tag_changes(aws: Aws, old: Mapping[str, Any], new: Mapping[str, Any]) -> tup
     """The tags to set and the keys to remove, from the old state to the new inputs."""
     before, after = old.get("tagsAll") or {}, aws.tags(new)
     return {key: value for key, value in after.items() if before.get(key) != value}, sorted(before.keys() - after.keys())
+
+
+def same_json(live: Any, text: str | None) -> str:
+    """The live document (text or parsed) as JSON text; the program's own text when the two say the same."""
+    document = json.loads(live) if isinstance(live, str) else live
+    if text is not None and json.loads(text) == document:
+        return text
+    return json.dumps(document)
 
 
 def from_tag_list(tags: list[dict[str, str]] | None) -> dict[str, str]:
