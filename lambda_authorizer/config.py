@@ -1,0 +1,144 @@
+"""The authorizer's environment variables, read once, at the start. What is missing or malformed stops it: it never guesses.
+
+An unset variable and an empty one mean the same.
+
+==========================  ============================================================================================
+HEARTMAP_ENVIRONMENT        local, dev or prod
+HEARTMAP_ISSUERS            the ``iss`` values to accept, exact, separated by commas
+HEARTMAP_CLIENT_IDS         the ``client_id`` values to accept, separated by commas
+HEARTMAP_JWKS_FILE          the user pool's keys; default: jwks.json beside the handler
+HEARTMAP_JWKS_URL           where to refresh them; empty: never
+HEARTMAP_API_KEYS_TABLE     the DynamoDB table of API keys; empty: no key is valid
+HEARTMAP_SECRETS            the ARN of the secret (``secret_store``)
+HEARTMAP_SECRETS_FILE       the same content in a file, instead; only in local
+AWS_REGION                  set by Lambda
+AWS_ENDPOINT_URL            stands in for AWS's own addresses; honoured only in local, which never calls AWS itself
+==========================  ============================================================================================
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from lambda_authorizer import secret_store
+from lambda_authorizer.keys import parse_key_set
+from lambda_authorizer.reasons import ConfigurationError
+from lambda_authorizer.secret_store import Secrets
+
+VARIABLES = frozenset(
+    {
+        "HEARTMAP_ENVIRONMENT",
+        "HEARTMAP_ISSUERS",
+        "HEARTMAP_CLIENT_IDS",
+        "HEARTMAP_JWKS_FILE",
+        "HEARTMAP_JWKS_URL",
+        "HEARTMAP_API_KEYS_TABLE",
+        "HEARTMAP_SECRETS",
+        "HEARTMAP_SECRETS_FILE",
+    }
+)
+
+LOCAL = "local"
+_ENVIRONMENTS = frozenset({LOCAL, "dev", "prod"})
+
+_ISSUER = r"{scheme}://[!-+\--~]+"
+_CLIENT_ID = r"[A-Za-z0-9._+-]{1,128}"
+_URL = r"{scheme}://[A-Za-z0-9.-]+(:[0-9]{{1,5}})?{path}"
+_TABLE = r"[A-Za-z0-9_.-]{3,255}"
+_SECRET_ARN = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+"  # noqa: S105  # a form, not a secret
+_REGION = r"[a-z]{2,}(-[a-z]+)+-[0-9]+"
+
+_KEY_SET_BESIDE = Path(__file__).with_name("jwks.json")
+
+
+class Configuration(NamedTuple):
+    """What the authorizer starts with. ``secrets`` is the content of the secret or, as a string, its ARN."""
+
+    environment: str
+    issuers: frozenset[str]
+    client_ids: frozenset[str]
+    keys: dict[str, RSAPublicKey]
+    jwks_url: str | None
+    api_keys_table: str | None
+    secrets: Secrets | str
+    region: str | None
+    endpoint: str | None
+
+
+def load(environ: Mapping[str, str]) -> Configuration:
+    """The configuration in ``environ`` and in the files that it names. Raises ConfigurationError."""
+    environment = _text(environ, "HEARTMAP_ENVIRONMENT")
+    if environment not in _ENVIRONMENTS:
+        raise ConfigurationError("HEARTMAP_ENVIRONMENT must be local, dev or prod.")
+    local = environment == LOCAL
+    scheme = "https?" if local else "https"
+    return Configuration(
+        environment=environment,
+        issuers=_names(environ, "HEARTMAP_ISSUERS", _ISSUER.format(scheme=scheme)),
+        client_ids=_names(environ, "HEARTMAP_CLIENT_IDS", _CLIENT_ID),
+        keys=_key_set(environ),
+        jwks_url=_optional(environ, "HEARTMAP_JWKS_URL", _URL.format(scheme=scheme, path="/[!-~]*")),
+        api_keys_table=_optional(environ, "HEARTMAP_API_KEYS_TABLE", _TABLE),
+        secrets=_secrets(environ, local=local),
+        region=_optional(environ, "AWS_REGION", _REGION),
+        endpoint=_endpoint(environ) if local else None,
+    )
+
+
+def _text(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise ConfigurationError(f"{name} is not set.")
+    return value
+
+
+def _optional(environ: Mapping[str, str], name: str, pattern: str) -> str | None:
+    value = environ.get(name, "")
+    if value and not re.fullmatch(pattern, value):
+        raise ConfigurationError(f"{name} is malformed.")
+    return value or None
+
+
+def _names(environ: Mapping[str, str], name: str, pattern: str) -> frozenset[str]:
+    values = _text(environ, name).split(",")
+    if not all(re.fullmatch(pattern, value) for value in values):
+        raise ConfigurationError(f"{name} is malformed: give exact values, separated by commas, without spaces.")
+    return frozenset(values)
+
+
+def _endpoint(environ: Mapping[str, str]) -> str | None:
+    endpoint = _optional(environ, "AWS_ENDPOINT_URL", _URL.format(scheme="https?", path="/?"))
+    return endpoint and endpoint.rstrip("/")
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError):
+        raise ConfigurationError(f"The file of {name} cannot be read.") from None
+
+
+def _key_set(environ: Mapping[str, str]) -> dict[str, RSAPublicKey]:
+    document = _read(Path(environ.get("HEARTMAP_JWKS_FILE") or _KEY_SET_BESIDE), "HEARTMAP_JWKS_FILE")
+    try:
+        return parse_key_set(document)
+    except ValueError as error:
+        raise ConfigurationError(f"The file of HEARTMAP_JWKS_FILE is not a usable key set: {error}.") from None
+
+
+def _secrets(environ: Mapping[str, str], *, local: bool) -> Secrets | str:
+    arn = _optional(environ, "HEARTMAP_SECRETS", _SECRET_ARN)
+    path = environ.get("HEARTMAP_SECRETS_FILE", "")
+    if bool(path) == bool(arn):
+        raise ConfigurationError("Set exactly one of HEARTMAP_SECRETS and HEARTMAP_SECRETS_FILE.")
+    if arn:
+        return arn
+    if not local:
+        raise ConfigurationError("HEARTMAP_SECRETS_FILE is for the local environment only: set HEARTMAP_SECRETS.")
+    try:
+        return secret_store.parse(_read(Path(path), "HEARTMAP_SECRETS_FILE"))
+    except ValueError:
+        raise ConfigurationError("The file of HEARTMAP_SECRETS_FILE has not the content that it must have.") from None

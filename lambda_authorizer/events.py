@@ -1,0 +1,178 @@
+"""What an event of a REST API's REQUEST authorizer says, if it says it without contradiction.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html
+
+The decision is made on the route template and the method; the policy names the method's ARN. All the fields that spell the same
+thing must agree, or one would be decided on and another opened.
+"""
+
+import re
+from typing import Any, NamedTuple, NoReturn
+
+from lambda_authorizer.aws import partition_of
+from lambda_authorizer.reasons import Reason, Refused
+
+_METHOD_ARN = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):execute-api:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):"
+    r"(?P<api>[A-Za-z0-9-]+)/(?P<stage>[A-Za-z0-9_-]+)/(?P<method>[A-Z]+)(?P<path>/.*)"
+)
+# No route of ours holds anything else. It keeps out * and ? and $, which IAM reads as wildcards and variables in an ARN, and
+# the percent sign, by which one path has two spellings.
+_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+")
+_TEMPLATE = re.compile(r"/|(/([a-z0-9_-]+|\{[a-z_]+\}))+")
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
+
+# RFC 6750 lets a token travel in the query too, and API Gateway's own keys have a header: beside Authorization, either
+# is a second credential.
+_OTHER_CREDENTIAL_HEADERS = frozenset({"x-api-key", "proxy-authorization"})
+_OTHER_CREDENTIAL_PARAMETERS = frozenset({"access_token", "api_key", "apikey"})
+
+
+class Origin(NamedTuple):
+    """What identifies a call in the audit line, whatever else is wrong with it. None where it has not the form it must have."""
+
+    request_id: str | None
+    source_ip: str | None
+
+
+class Request(NamedTuple):
+    """A call, free of contradictions. ``route`` is the template, ``parameters`` what the path holds in its place."""
+
+    method: str
+    route: str
+    parameters: dict[str, str]
+    method_arn: str
+    region: str
+    request_id: str
+
+
+def origin(event: object) -> Origin:
+    """The call's request id and source address. Never raises."""
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    if not isinstance(context, dict):
+        return Origin(None, None)
+    identity = context.get("identity")
+    source_ip = identity.get("sourceIp") if isinstance(identity, dict) else None
+    return Origin(_matching(_REQUEST_ID, context.get("requestId")), _matching(_ADDRESS, source_ip))
+
+
+def read(event: object, *, region: str | None) -> Request:
+    """The request in the event. ``region`` is the Lambda's own, where it is known. Raises Refused."""
+    if not isinstance(event, dict) or event.get("type", "REQUEST") != "REQUEST":
+        _malformed()
+    request_id = origin(event).request_id
+    arn = _METHOD_ARN.fullmatch(_text(event, "methodArn"))
+    path, route, method = _text(event, "path"), _text(event, "resource"), _text(event, "httpMethod")
+    if request_id is None or arn is None or not _PATH.fullmatch(path) or not _TEMPLATE.fullmatch(route):
+        _malformed()
+    if arn["method"] != method or arn["path"] != path or arn["partition"] != partition_of(arn["region"]):
+        _mismatch()
+    if region is not None and arn["region"] != region:
+        _mismatch()
+    parameters = _path_parameters(route, path)
+    if event.get("pathParameters") and event["pathParameters"] != parameters:
+        _mismatch()
+    _check_context(event["requestContext"], arn, route)
+    return Request(method, route, parameters, arn[0], arn["region"], request_id)
+
+
+def authorization(event: dict[str, Any]) -> str:
+    """The value of the one Authorization header, in an event that ``read`` took. Raises Refused when there is not exactly one."""
+    headers = _headers(event)
+    values = headers.get("authorization", [])
+    if not values:
+        raise Refused(Reason.NO_CREDENTIAL)
+    parameters = {
+        name.lower()
+        for field in ("queryStringParameters", "multiValueQueryStringParameters")
+        for name in _optional_map(event, field) or {}
+    }
+    if (
+        len(values) > 1
+        or not _OTHER_CREDENTIAL_HEADERS.isdisjoint(headers)
+        or not _OTHER_CREDENTIAL_PARAMETERS.isdisjoint(parameters)
+    ):
+        raise Refused(Reason.SEVERAL_CREDENTIALS)
+    return values[0]
+
+
+def _malformed() -> NoReturn:
+    raise Refused(Reason.EVENT_MALFORMED)
+
+
+def _mismatch() -> NoReturn:
+    raise Refused(Reason.EVENT_MISMATCH)
+
+
+def _text(event: dict[str, Any], name: str) -> str:
+    value = event.get(name)
+    if not isinstance(value, str):
+        _malformed()
+    return value
+
+
+def _matching(pattern: re.Pattern[str], value: object) -> str | None:
+    return value if isinstance(value, str) and pattern.fullmatch(value) else None
+
+
+def _path_parameters(route: str, path: str) -> dict[str, str]:
+    """What the path holds for each name in the route template."""
+    names, values = route.split("/"), path.split("/")
+    if len(names) != len(values):
+        _mismatch()
+    parameters: dict[str, str] = {}
+    for name, value in zip(names, values, strict=True):
+        if name.startswith("{"):
+            parameters[name[1:-1]] = value
+        elif name != value:
+            _mismatch()
+    return parameters
+
+
+def _check_context(context: dict[str, Any], arn: re.Match[str], route: str) -> None:
+    """Whatever the request context repeats must be what the method's ARN and the event say."""
+    expected = {
+        "stage": (arn["stage"],),
+        "apiId": (arn["api"],),
+        "accountId": (arn["account"],),
+        "httpMethod": (arn["method"],),
+        "resourcePath": (route,),
+        # With the stage on the API's own host name, without it on a custom domain. No base path mapping adds a third.
+        "path": (arn["path"], f"/{arn['stage']}{arn['path']}"),
+    }
+    for name, values in expected.items():
+        if context.get(name) is not None and context[name] not in values:
+            _mismatch()
+
+
+def _headers(event: dict[str, Any]) -> dict[str, list[str]]:
+    """All values of each header by its lower-case name."""
+    single = _grouped({name: [value] for name, value in (_optional_map(event, "headers") or {}).items()})
+    multiple = _optional_map(event, "multiValueHeaders")
+    if multiple is None:
+        return single
+    merged = _grouped(multiple)
+    # API Gateway keeps the last of several values in ``headers``.
+    if single.keys() != merged.keys() or any(not set(values) <= set(merged[name]) for name, values in single.items()):
+        raise Refused(Reason.HEADERS_MISMATCH)
+    if any(len(values) > len(merged[name]) for name, values in single.items()):
+        raise Refused(Reason.HEADERS_MISMATCH)
+    return merged
+
+
+def _grouped(given: dict[str, Any]) -> dict[str, list[str]]:
+    """The values of all spellings of a name, under the name in lower case."""
+    headers: dict[str, list[str]] = {}
+    for name, values in given.items():
+        if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
+            _malformed()
+        headers.setdefault(name.lower(), []).extend(values)
+    return headers
+
+
+def _optional_map(event: dict[str, Any], name: str) -> dict[str, Any] | None:
+    value = event.get(name)
+    if value is not None and (not isinstance(value, dict) or not all(isinstance(key, str) for key in value)):
+        _malformed()
+    return value

@@ -1,0 +1,137 @@
+"""The Lambda authorizer: who is calling, and may they?
+
+``Authorization: Bearer <access token>`` or ``Authorization: ApiKey <key>``. The answers, and what API Gateway makes of them:
+
+- an Allow or a Deny policy for exactly the call at hand: the call goes on, or 403;
+- the exception ``Unauthorized``: 401;
+- any other exception, because it was not the caller's fault: 500.
+
+The configuration is read when the module is imported, so a wrong one fails before the first call. In a process that has none of
+it, a test run for example, the import is harmless and every call fails.
+"""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from lambda_authorizer import api_keys, assertion, audit, config, events, policy, tokens
+from lambda_authorizer.aws import Aws
+from lambda_authorizer.events import Origin, Request
+from lambda_authorizer.keys import KeySource
+from lambda_authorizer.policy import Caller
+from lambda_authorizer.reasons import ConfigurationError, Fault, Reason, Refused
+from lambda_authorizer.secret_store import FixedSecrets, ManagedSecrets
+
+BUDGET = 1.8
+"""Seconds that one decision may wait for AWS."""
+
+
+class Unauthorized(Exception):
+    """API Gateway answers 401 to an exception with exactly this text."""
+
+    def __init__(self) -> None:
+        super().__init__("Unauthorized")
+
+
+class Authorizer:
+    """The decisions of one configuration, and what it keeps between them."""
+
+    def __init__(self, configuration: config.Configuration) -> None:
+        aws = Aws(endpoint=configuration.endpoint, own_addresses=configuration.environment != config.LOCAL)
+        self._environment = configuration.environment
+        self._issuers, self._client_ids = configuration.issuers, configuration.client_ids
+        self._region = configuration.region
+        self._keys = KeySource(configuration.keys, configuration.jwks_url, now=time.time())
+        self._table = api_keys.KeyTable(configuration.api_keys_table, aws) if configuration.api_keys_table else None
+        secrets = configuration.secrets
+        self._secrets = ManagedSecrets(secrets, aws) if isinstance(secrets, str) else FixedSecrets(secrets)
+
+    def decide(self, event: Any) -> dict[str, Any]:
+        """The policy for the call in ``event``. Raises Unauthorized, or Fault. Writes one audit line, whatever happens."""
+        origin = events.origin(event)
+        request: Request | None = None
+        try:
+            request = events.read(event, region=self._region)
+            return self._answer(request, events.authorization(event), origin)
+        except Refused as refusal:
+            audit.write(audit.UNAUTHENTICATED, refusal.reason, origin=origin, request=request)
+            raise Unauthorized from None
+        except Fault as fault:
+            audit.write(audit.ERROR, fault.reason, origin=origin, request=request)
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must be an error and recorded
+            # The place, not the text: that may hold what a caller sent.
+            sys.stderr.write(f"{type(error).__name__}\n" + "".join(traceback.format_tb(error.__traceback__)))
+            audit.write(audit.ERROR, Reason.INTERNAL, origin=origin, request=request)
+            raise Fault(Reason.INTERNAL) from None
+
+    def _answer(self, request: Request, authorization: str, origin: Origin) -> dict[str, Any]:
+        now, deadline = time.time(), time.monotonic() + BUDGET
+        caller = self._authenticate(authorization, request.region, now=now, deadline=deadline)
+        reason = policy.decide(caller, method=request.method, route=request.route, parameters=request.parameters)
+        if reason is not Reason.ALLOWED:
+            audit.write(audit.DENY, reason, origin=origin, request=request, caller=caller)
+            return policy.document("Deny", caller, method_arn=request.method_arn, request_id=request.request_id)
+        minted = assertion.mint(
+            self._secrets.get(now=now, deadline=deadline).assertion_keys,
+            principal=caller.principal,
+            groups=caller.groups,
+            scopes=caller.scopes,
+            route=request.route,
+            method=request.method,
+            request_id=request.request_id,
+            now=now,
+        )
+        audit.write(audit.ALLOW, reason, origin=origin, request=request, caller=caller)
+        return policy.document("Allow", caller, method_arn=request.method_arn, request_id=request.request_id, assertion=minted)
+
+    def _authenticate(self, authorization: str, region: str, *, now: float, deadline: float) -> Caller:
+        scheme, _, credential = authorization.partition(" ")
+        # The scheme's case does not matter: RFC 9110, section 11.1.
+        match scheme.lower():
+            case "bearer" if credential:
+                return tokens.verify(
+                    credential,
+                    lambda key_id: self._keys.get(key_id, now=now, deadline=deadline),
+                    issuers=self._issuers,
+                    client_ids=self._client_ids,
+                    now=now,
+                )
+            case "apikey" if credential:
+                return self._authenticate_key(credential, region, now=now, deadline=deadline)
+            case _:
+                raise Refused(Reason.UNKNOWN_SCHEME)
+
+    def _authenticate_key(self, key: str, region: str, *, now: float, deadline: float) -> Caller:
+        key_id = api_keys.public_id(key, environment=self._environment)
+        if self._table is None:
+            raise Refused(Reason.KEYS_DISABLED)
+        pepper = self._secrets.get(now=now, deadline=deadline).api_key_pepper
+        item = self._table.get(key_id, region=region, deadline=deadline)
+        return api_keys.verify(key, key_id, item, pepper=pepper, now=now)
+
+
+def _configured(environ: Mapping[str, str]) -> bool:
+    # Lambda sets the function's name before it imports the handler.
+    return any(environ.get(name) for name in (*config.VARIABLES, "AWS_LAMBDA_FUNCTION_NAME"))
+
+
+_authorizer: Authorizer | None = Authorizer(config.load(os.environ)) if _configured(os.environ) else None
+
+
+def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001  # the signature is Lambda's
+    """Decide on a REST API REQUEST authorizer event.
+
+    Raises Unauthorized, and Fault or ConfigurationError when it is not the caller's fault.
+    """
+    global _authorizer
+    if _authorizer is None:
+        try:
+            _authorizer = Authorizer(config.load(os.environ))
+        except ConfigurationError:
+            audit.write(audit.ERROR, Reason.MISCONFIGURED, origin=events.origin(event))
+            raise
+    return _authorizer.decide(event)

@@ -1,0 +1,67 @@
+"""The decision on an authenticated caller, and the IAM policy that tells API Gateway about it.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lambda_authorizer.access_policy import RULES, permits
+from lambda_authorizer.reasons import Reason
+
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")  # https://github.com/ulid/spec
+
+TOKEN, API_KEY = "token", "api_key"  # kinds of credential
+
+
+class Caller(NamedTuple):
+    """Who a verified credential belongs to. ``groups`` and ``scopes`` hold only those that the access policy knows."""
+
+    principal: str
+    groups: frozenset[str]
+    scopes: frozenset[str]
+    auth_method: str
+    client_id: str | None = None
+    token_id: str | None = None
+    key_id: str | None = None
+
+
+def decide(caller: Caller, *, method: str, route: str, parameters: Mapping[str, str]) -> Reason:
+    """ALLOWED if the access policy opens the route to the caller, else the reason for the Deny.
+
+    ``route`` is the template, ``parameters`` the path's parts in its place: each is a ULID, whatever the route.
+    """
+    rule = RULES.get((method, route))
+    if rule is None:
+        return Reason.NO_SUCH_ROUTE
+    if not permits(rule, caller.groups, caller.scopes):
+        return Reason.NOT_PERMITTED
+    if not all(_ULID.fullmatch(value) for value in parameters.values()):
+        return Reason.ID_MALFORMED
+    return Reason.ALLOWED
+
+
+def document(effect: str, caller: Caller, *, method_arn: str, request_id: str, assertion: str | None = None) -> dict[str, Any]:
+    """What API Gateway expects from an authorizer: a policy for exactly the call at hand, and the context.
+
+    ``effect`` is Allow or Deny. API Gateway takes only strings, numbers and booleans as context values.
+    """
+    context = {
+        "principal": caller.principal,
+        "groups": ",".join(sorted(caller.groups)),
+        "scopes": ",".join(sorted(caller.scopes)),
+        "auth_method": caller.auth_method,
+        "key_id": caller.key_id or "",
+        "request_id": request_id,
+    }
+    if assertion is not None:
+        context["assertion"] = assertion
+    return {
+        "principalId": caller.principal,
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{"Action": "execute-api:Invoke", "Effect": effect, "Resource": method_arn}],
+        },
+        "context": context,
+    }

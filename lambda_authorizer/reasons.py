@@ -1,0 +1,112 @@
+"""Why a decision went as it did: stable codes for the audit line, and the exceptions that carry them.
+
+================================  ================================================================================
+Allow
+allowed                           the credential is valid and the access policy opens the route to the caller
+Deny (403)
+no_such_route                     the access policy has no such method and route
+not_permitted                     none of the caller's groups or scopes opens the route
+id_malformed                      the route is open, but an id in the path is not a ULID
+Unauthorized (401)
+event_malformed                   a field that API Gateway always sends is missing or has another form
+event_mismatch                    fields of the event contradict each other, this Lambda's region, or the route's form
+headers_mismatch                  ``headers`` and ``multiValueHeaders`` contradict each other
+no_credential                     no Authorization header
+several_credentials               more than one credential, or one Authorization header too many
+unknown_scheme                    neither ``Bearer`` nor ``ApiKey``, or nothing after it
+token_too_long                    more than 4,096 characters
+token_malformed                   not three canonical base64url parts with JSON objects in the first two
+token_header                      a header parameter other than alg, kid, typ, or one of these of the wrong type
+token_algorithm                   any algorithm but RS256
+token_unknown_key                 the user pool has no such key
+token_signature                   the signature is not of that key
+token_claims                      a claim is missing or has the wrong type or range
+token_issuer                      not an issuer of ours
+token_use                         not an access token
+token_client                      not a client of ours
+token_expired                     past ``exp`` and the tolerance
+token_not_yet_valid               before ``nbf`` or ``iat`` and the tolerance
+token_lifetime                    issued for longer than 24 hours, or for no time at all
+key_malformed                     not of the form ``hm_<environment>_<public id>_<secret>``
+key_environment                   a key of another environment
+keys_disabled                     this environment has no table of keys
+key_unknown                       no such public id
+key_secret                        the secret is wrong
+key_revoked                       revoked
+key_expired                       past its end
+Error (500)
+misconfigured                     an environment variable or a file is missing or malformed
+key_set_stale                     the user pool's keys could not be refreshed for 24 hours
+key_store_unavailable             the table of API keys did not answer in time, or with an error
+key_record_malformed              an API key's record has a form that nothing of ours writes
+secrets_unavailable               the secret could not be read in time
+secrets_malformed                 the secret has another form than it must have
+internal                          a defect of the authorizer
+================================  ================================================================================
+"""
+
+# ruff: noqa: S105  # codes, not passwords
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The code in the audit line's ``reason``. The module's table says what each means."""
+
+    ALLOWED = "allowed"
+    NO_SUCH_ROUTE = "no_such_route"
+    NOT_PERMITTED = "not_permitted"
+    ID_MALFORMED = "id_malformed"
+    EVENT_MALFORMED = "event_malformed"
+    EVENT_MISMATCH = "event_mismatch"
+    HEADERS_MISMATCH = "headers_mismatch"
+    NO_CREDENTIAL = "no_credential"
+    SEVERAL_CREDENTIALS = "several_credentials"
+    UNKNOWN_SCHEME = "unknown_scheme"
+    TOKEN_TOO_LONG = "token_too_long"
+    TOKEN_MALFORMED = "token_malformed"
+    TOKEN_HEADER = "token_header"
+    TOKEN_ALGORITHM = "token_algorithm"
+    TOKEN_UNKNOWN_KEY = "token_unknown_key"
+    TOKEN_SIGNATURE = "token_signature"
+    TOKEN_CLAIMS = "token_claims"
+    TOKEN_ISSUER = "token_issuer"
+    TOKEN_USE = "token_use"
+    TOKEN_CLIENT = "token_client"
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"
+    TOKEN_LIFETIME = "token_lifetime"
+    KEY_MALFORMED = "key_malformed"
+    KEY_ENVIRONMENT = "key_environment"
+    KEYS_DISABLED = "keys_disabled"
+    KEY_UNKNOWN = "key_unknown"
+    KEY_SECRET = "key_secret"
+    KEY_REVOKED = "key_revoked"
+    KEY_EXPIRED = "key_expired"
+    MISCONFIGURED = "misconfigured"
+    KEY_SET_STALE = "key_set_stale"
+    KEY_STORE_UNAVAILABLE = "key_store_unavailable"
+    KEY_RECORD_MALFORMED = "key_record_malformed"
+    SECRETS_UNAVAILABLE = "secrets_unavailable"
+    SECRETS_MALFORMED = "secrets_malformed"
+    INTERNAL = "internal"
+
+
+class Refused(Exception):
+    """The caller is not authenticated: 401."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Fault(Exception):
+    """The authorizer cannot decide, through no fault of the caller: 500."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(f"The authorizer cannot decide: {reason.value}")
+        self.reason = reason
+
+
+class ConfigurationError(Exception):
+    """The authorizer refuses to start. The text names the environment variable and what it must hold, never its value."""
