@@ -39,8 +39,13 @@ API_STOP_SECONDS = 60
 WORKER_STOP_SECONDS = 120
 START_GRACE_SECONDS = 120
 
-# Every address of a task's own network interface, which its security group guards.
-LISTENING = {"HEARTMAP_BIND_ADDRESS": "0.0.0.0", "HEARTMAP_PORT": str(SERVICE_PORT)}  # noqa: S104 - as said
+# What is true inside a container, and not of a process on this machine. It listens on every address of the task's own
+# network interface, which its security group guards.
+IN_A_CONTAINER = {
+    "HEARTMAP_BIND_ADDRESS": "0.0.0.0",  # noqa: S104 - as said
+    "HEARTMAP_PORT": str(SERVICE_PORT),
+    "HEARTMAP_SCRATCH_DIR": SCRATCH_DIRECTORY,
+}
 
 API_COMMAND = ("python", "-m", "heartmap_service.api")
 WORKER_COMMAND = ("python", "-m", "heartmap_service.worker")
@@ -197,7 +202,6 @@ class _Task:
     cpu: int
     memory: int
     stop_seconds: int
-    environment: Mapping[str, Input[str]]
     secrets: Mapping[str, Input[str]]
     statements: Sequence[Statement]
     listens: bool
@@ -279,11 +283,6 @@ class Services(pulumi.ComponentResource):
             cpu=settings.api_cpu,
             memory=settings.api_memory,
             stop_seconds=API_STOP_SECONDS,
-            environment={
-                "HEARTMAP_STAGE": STAGE,
-                "HEARTMAP_INTERNAL_HOST": settings.internal_host,
-                **({} if settings.is_local else LISTENING),
-            },
             secrets={"HEARTMAP_ASSERTION_KEYS": self._args.secrets.service_arn},
             statements=self._api_statements(),
             listens=True,
@@ -297,26 +296,27 @@ class Services(pulumi.ComponentResource):
             cpu=settings.worker_cpu,
             memory=settings.worker_memory,
             stop_seconds=WORKER_STOP_SECONDS,
-            environment={"HEARTMAP_JOB_MEMORY_BYTES": str(settings.job_memory_bytes)},
             secrets={},
             statements=self._worker_statements(),
             listens=False,
         )
 
-    def _common_environment(self) -> dict[str, Input[str]]:
+    def _environment(self) -> dict[str, Input[str]]:
         args = self._args
-        common: dict[str, Input[str]] = {
+        environment: dict[str, Input[str]] = {
             "AWS_REGION": args.names.region,
             "HEARTMAP_ENVIRONMENT": str(args.settings.environment),
+            "HEARTMAP_STAGE": STAGE,
+            "HEARTMAP_INTERNAL_HOST": args.settings.internal_host,
             "HEARTMAP_UPLOADS_BUCKET": args.buckets.uploads.bucket,
             "HEARTMAP_RESULTS_BUCKET": args.buckets.results.bucket,
             "HEARTMAP_JOBS_TABLE": args.tables.jobs.name,
             "HEARTMAP_CONFIG_TABLE": args.tables.config.name,
             "HEARTMAP_QUEUE_URL": args.queue.url,
             "HEARTMAP_MAX_UPLOAD_BYTES": str(args.settings.max_upload_bytes),
+            "HEARTMAP_JOB_MEMORY_BYTES": str(args.settings.job_memory_bytes),
         }
-        # What the inside of a container looks like is not true of a process on this machine.
-        return common if args.settings.is_local else {**common, "HEARTMAP_SCRATCH_DIR": SCRATCH_DIRECTORY}
+        return environment if args.settings.is_local else environment | IN_A_CONTAINER
 
     def _task_definition(self, task: _Task) -> Output[str]:
         names = self._args.names
@@ -356,9 +356,7 @@ class Services(pulumi.ComponentResource):
             memory=str(task.memory),
             network_mode="awsvpc",
             requires_compatibilities=["FARGATE"],
-            runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(
-                cpu_architecture="ARM64", operating_system_family="LINUX"
-            ),
+            runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(cpu_architecture="ARM64", operating_system_family="LINUX"),
             execution_role_arn=execution.arn,
             task_role_arn=role.arn,
             volumes=[aws.ecs.TaskDefinitionVolumeArgs(name="scratch")],
@@ -368,7 +366,7 @@ class Services(pulumi.ComponentResource):
         return definition.arn
 
     def _container(self, task: _Task, logs: aws.cloudwatch.LogGroup) -> dict[str, Any]:
-        environment = {**self._common_environment(), **task.environment}
+        environment = self._environment()
         container: dict[str, Any] = {
             "name": task.purpose,
             "image": self._args.image.uri,
@@ -418,9 +416,7 @@ class Services(pulumi.ComponentResource):
         ]
         if task.secrets:
             statements += [
-                Statement(
-                    sid="Secrets", actions=("secretsmanager:GetSecretValue",), resources=tuple(task.secrets.values())
-                ),
+                Statement(sid="Secrets", actions=("secretsmanager:GetSecretValue",), resources=tuple(task.secrets.values())),
                 Statement(sid="SecretsKey", actions=("kms:Decrypt",), resources=(self._args.data_key_arn,)),
             ]
         return statements

@@ -360,9 +360,7 @@ class Queue(pulumi.ComponentResource):
                 "ArnEquals": {"aws:SourceArn": args.uploads.arn},
             },
         )
-        aws.sqs.QueuePolicy(
-            "dead-letters", queue_url=dead.url, policy=document(tls_only((dead.arn,), "sqs:*")), opts=child
-        )
+        aws.sqs.QueuePolicy("dead-letters", queue_url=dead.url, policy=document(tls_only((dead.arn,), "sqs:*")), opts=child)
         policy = aws.sqs.QueuePolicy(
             "work", queue_url=queue.url, policy=document(tls_only((queue.arn,), "sqs:*"), uploaded), opts=child
         )

@@ -139,9 +139,7 @@ class ServiceRole(pulumi.ComponentResource):
             assume_role_policy=json.dumps({"Version": "2012-10-17", "Statement": [trust]}, separators=(",", ":")),
             opts=child,
         )
-        policy = aws.iam.Policy(
-            name, name=args.name, description=args.description, policy=document(*args.statements), opts=child
-        )
+        policy = aws.iam.Policy(name, name=args.name, description=args.description, policy=document(*args.statements), opts=child)
         attachment = aws.iam.RolePolicyAttachment(name, role=role.name, policy_arn=policy.arn, opts=child)
         # Whoever uses the role finds the policy attached already.
         self.arn = Output.all(role.arn, attachment.id).apply(lambda values: values[0])

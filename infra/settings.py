@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
+from pulumi.runtime import config as pulumi_config
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pulumi.runtime import config as pulumi_config
 
 PROJECT = "heartmap"
 REGION_KEY = "aws:region"
@@ -224,7 +224,9 @@ def _field(full_key: str, stack: str) -> str:
     if namespace == PROJECT and key in Settings.model_fields.keys() - {"environment", "region"}:
         return key
     if namespace == "aws":
-        raise SettingsError(f"unknown key {full_key} in Pulumi.{stack}.yaml: credentials and profiles belong in the environment, not here")
+        raise SettingsError(
+            f"unknown key {full_key} in Pulumi.{stack}.yaml: credentials and profiles belong in the environment, not here"
+        )
     raise SettingsError(f"unknown key {full_key} in Pulumi.{stack}.yaml: remove it; the keys are described in Pulumi.yaml")
 
 

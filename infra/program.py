@@ -1,0 +1,210 @@
+"""The stack, wired in the order in which a request and its data flow. What each part is stands in its module."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import ResourceOptions
+
+from infra import settings as configuration
+from infra.api import Api, ApiArgs
+from infra.authorizer import Authorizer, AuthorizerArgs
+from infra.compute import (
+    LoadBalancer,
+    LoadBalancerArgs,
+    ServiceImage,
+    ServiceImageArgs,
+    Services,
+    ServicesArgs,
+)
+from infra.data import (
+    Buckets,
+    BucketsArgs,
+    Keys,
+    KeysArgs,
+    Queue,
+    QueueArgs,
+    Secrets,
+    SecretsArgs,
+    Tables,
+    TablesArgs,
+)
+from infra.edge import Domain, DomainArgs, WebAcl, WebAclArgs
+from infra.identity import CALLBACK_URLS, Identity, IdentityArgs
+from infra.naming import Names
+from infra.network import Network, NetworkArgs
+from infra.observability import WebAclLog, WebAclLogArgs
+
+SECRET_RECOVERY_DAYS = 30
+
+
+def main() -> None:
+    """Declare everything and export the outputs. Raises SettingsError before anything is declared."""
+    settings = configuration.from_pulumi(pulumi.get_stack())
+    # An emulated AWS announces itself as the AWS SDKs expect it: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    provider = aws.Provider(
+        "aws",
+        region=settings.region,
+        default_tags=aws.ProviderDefaultTagsArgs(
+            tags={"Project": configuration.PROJECT, "Environment": str(settings.environment), "ManagedBy": "pulumi"}
+        ),
+    )
+    top = ResourceOptions(providers={"aws": provider})
+    asking = pulumi.InvokeOptions(provider=provider)
+    names = Names(
+        environment=settings.environment,
+        partition=aws.get_partition(opts=asking).partition,
+        region=settings.region,
+        account=aws.get_caller_identity(opts=asking).account_id,
+    )
+    zone_ids = aws.get_availability_zones(state="available", opts=asking).zone_ids
+
+    network = Network(
+        "network",
+        NetworkArgs(names=names, cidr=settings.vpc_cidr, zone_ids=zone_ids, zones=settings.availability_zones),
+        top,
+    )
+
+    disposable = not settings.deletion_protection
+    keys = Keys("keys", KeysArgs(names=names), top)
+    buckets = Buckets(
+        "buckets",
+        BucketsArgs(
+            names=names,
+            key_arn=keys.data_arn,
+            logs_kept_days=settings.log_retention_days,
+            emptied_on_delete=disposable,
+        ),
+        top,
+    )
+    tables = Tables(
+        "tables",
+        TablesArgs(names=names, key_arn=keys.data_arn, deletion_protection=settings.deletion_protection),
+        top,
+    )
+    queue = Queue("queue", QueueArgs(names=names, key_arn=keys.data_arn, uploads=buckets.uploads), top)
+    secrets = Secrets(
+        "secrets",
+        SecretsArgs(names=names, key_arn=keys.data_arn, recovery_days=0 if disposable else SECRET_RECOVERY_DAYS),
+        top,
+    )
+
+    image = ServiceImage(
+        "service",
+        ServiceImageArgs(names=names, key_arn=keys.data_arn, given=settings.image, emptied_on_delete=disposable),
+        top,
+    )
+    balancer = LoadBalancer("balancer", LoadBalancerArgs(names=names, settings=settings, network=network, logs=buckets.logs), top)
+    services = Services(
+        "services",
+        ServicesArgs(
+            names=names,
+            settings=settings,
+            network=network,
+            balancer=balancer,
+            image=image,
+            buckets=buckets,
+            tables=tables,
+            queue=queue,
+            secrets=secrets,
+            data_key_arn=keys.data_arn,
+            logs_key_arn=keys.logs_arn,
+        ),
+        top,
+    )
+
+    identity = Identity(
+        "identity",
+        IdentityArgs(names=names, mfa=settings.mfa, deletion_protection=settings.deletion_protection),
+        top,
+    )
+    authorizer = Authorizer(
+        "authorizer",
+        AuthorizerArgs(
+            names=names,
+            settings=settings,
+            endpoint=endpoint,
+            identity=identity,
+            artifacts=buckets.artifacts,
+            api_keys=tables.api_keys,
+            secret_arn=secrets.authorizer_arn,
+            data_key_arn=keys.data_arn,
+            logs_key_arn=keys.logs_arn,
+        ),
+        top,
+    )
+
+    api = Api(
+        "api",
+        ApiArgs(
+            names=names,
+            settings=settings,
+            network=network,
+            balancer=balancer,
+            authorizer=authorizer,
+            logs_key_arn=keys.logs_arn,
+        ),
+        top,
+    )
+    web_acl = WebAcl(
+        "edge",
+        WebAclArgs(
+            names=names,
+            stage_arn=api.stage_arn,
+            requests_per_minute=settings.requests_per_minute,
+            allowed_ipv4=settings.allowed_ipv4,
+            allowed_ipv6=settings.allowed_ipv6,
+        ),
+        top,
+    )
+    api_url = Domain("domain", DomainArgs(settings=settings, api=api), top).url if settings.domain else api.stage_url
+    WebAclLog(
+        "web-acl",
+        WebAclLogArgs(
+            names=names,
+            web_acl_arn=web_acl.arn,
+            logs_key_arn=keys.logs_arn,
+            retention_days=settings.log_retention_days,
+        ),
+        top,
+    )
+
+    _export(
+        {
+            "api_url": api_url,
+            "region": settings.region,
+            "user_pool_id": identity.user_pool_id,
+            "client_id": identity.client_id,
+            "issuer": identity.issuer,
+            "authorize_url": identity.authorize_url,
+            "token_url": identity.token_url,
+            "callback_urls": CALLBACK_URLS,
+            "rest_api_id": api.rest_api_id,
+            "stage_name": api.stage_name,
+            "stage_arn": api.stage_arn,
+            "web_acl_arn": web_acl.arn,
+            "authorizer_function": authorizer.function_name,
+            "audit_log_group": authorizer.log_group_name,
+            "load_balancer_arn": balancer.arn,
+            "target_group_arn": balancer.target_group_arn,
+            "vpc_link_id": api.vpc_link_id,
+            "cluster": services.cluster_name,
+            "api_service": services.api_name,
+            "worker_service": services.worker_name,
+            "uploads_bucket": buckets.uploads.bucket,
+            "results_bucket": buckets.results.bucket,
+            "jobs_table": tables.jobs.name,
+            "config_table": tables.config.name,
+            "api_keys_table": tables.api_keys.name,
+            "queue_url": queue.url,
+            "dead_letter_queue_url": queue.dead_letter_url,
+        }
+    )
+
+
+def _export(outputs: Mapping[str, Any]) -> None:
+    for key, value in outputs.items():
+        pulumi.export(key, value)
