@@ -56,6 +56,11 @@ def method_path(rule: Rule) -> str:
     return f"{rule.route.replace('/', '~1')}/{rule.method}"
 
 
+def _resource_name(*parts: str) -> str:
+    """A name within the program out of words and routes: ``api-GET-uploads-upload_id``."""
+    return "-".join(re.findall(r"[A-Za-z0-9_]+|\*", " ".join(parts)))
+
+
 def integration_parameters(rule: Rule) -> dict[str, str]:
     """What API Gateway puts into the request to the service."""
     parameters = {f"integration.request.path.{name}": f"method.request.path.{name}" for name in PARAMETER.findall(rule.route)}
@@ -169,7 +174,7 @@ class Api(pulumi.ComponentResource):
         if route not in self._resources:
             parent, _, part = route.rpartition("/")
             resource = aws.apigateway.Resource(
-                f"{self._name}{route.replace('/', '-')}",
+                _resource_name(self._name, route),
                 rest_api=self.rest_api_id,
                 parent_id=self._resource_id(parent or "/"),
                 path_part=part,
@@ -180,7 +185,7 @@ class Api(pulumi.ComponentResource):
         return self._resources[route]
 
     def _method(self, rule: Rule, resource_id: Output[str]) -> None:
-        name = f"{self._name}-{rule.method}{rule.route.rstrip('/').replace('/', '-')}"
+        name = _resource_name(self._name, rule.method + rule.route)
         of_method: dict[str, Any] = {
             "http_method": rule.method,
             "authorization": "CUSTOM",
@@ -191,6 +196,7 @@ class Api(pulumi.ComponentResource):
         method = aws.apigateway.Method(name, rest_api=self.rest_api_id, resource_id=resource_id, opts=self._child, **of_method)
         settings = self._args.settings
         of_integration: dict[str, Any] = {
+            "http_method": rule.method,
             "type": "HTTP_PROXY",
             "integration_http_method": rule.method,
             "connection_type": "VPC_LINK",
@@ -304,7 +310,7 @@ class Api(pulumi.ComponentResource):
         previous: list[pulumi.Resource] = []
         for path, (rate, burst) in limits.items():
             setting = aws.apigateway.MethodSettings(
-                f"{self._name}-{path.strip('~1').replace('~1', '-').replace('/', '-') if path != '*/*' else 'stage'}",
+                _resource_name(self._name, "throttle", path.replace("~1", "/")),
                 rest_api=self.rest_api_id,
                 stage_name=stage.stage_name,
                 method_path=path,

@@ -319,7 +319,7 @@ class QueueArgs:
 
 
 class Queue(pulumi.ComponentResource):
-    """Work for the workers: a message for each new upload and for each analysis; what fails three times goes to the dead letters."""
+    """Work for the workers: a message for each new upload and each analysis; what fails three times is a dead letter."""
 
     url: Output[str]
     arn: Output[str]

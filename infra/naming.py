@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from infra.settings import PROJECT, Environment
 
-# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html: the shortest limit of all used here
+# The shortest limit of all: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
 LOAD_BALANCER_NAME_LIMIT = 32
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_NAME_LIMIT = 63

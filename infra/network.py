@@ -35,7 +35,7 @@ def choose_zones(zone_ids: Sequence[str], count: int) -> list[str]:
     usable = [zone for zone in sorted(zone_ids) if zone not in ZONES_WITHOUT_VPC_LINK]
     if len(usable) < count:
         raise NetworkPlanError(
-            f"the region has {len(usable)} availability zones with VPC links and {count} are asked for: lower heartmap:availability_zones"
+            f"the region has {len(usable)} availability zones with VPC links: lower heartmap:availability_zones from {count}"
         )
     return usable[:count]
 

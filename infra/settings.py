@@ -223,11 +223,10 @@ def _field(full_key: str, stack: str) -> str:
         return "region"
     if namespace == PROJECT and key in Settings.model_fields.keys() - {"environment", "region"}:
         return key
+    where = f"unknown key {full_key} in Pulumi.{stack}.yaml"
     if namespace == "aws":
-        raise SettingsError(
-            f"unknown key {full_key} in Pulumi.{stack}.yaml: credentials and profiles belong in the environment, not here"
-        )
-    raise SettingsError(f"unknown key {full_key} in Pulumi.{stack}.yaml: remove it; the keys are described in Pulumi.yaml")
+        raise SettingsError(f"{where}: credentials and profiles belong in the environment, not in a file")
+    raise SettingsError(f"{where}: remove it; the keys are described in Pulumi.yaml")
 
 
 def _explain(problem: ErrorDetails, stack: str) -> str:
