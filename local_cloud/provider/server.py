@@ -152,7 +152,9 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             if live is None:
                 return provider_pb2.ReadResponse(id="")
             current = {**state, **live}
-            live_inputs = {name: current.get(name) for name in handler.arguments if name in inputs or name in live}
+            # An argument that the program leaves to AWS stays out of the inputs, unless somebody changed it since.
+            drifted = {name for name, value in live.items() if state.get(name) != value}
+            live_inputs = {name: current.get(name) for name in handler.arguments & (inputs.keys() | drifted)}
             return provider_pb2.ReadResponse(
                 id=request.id,
                 properties=wire.encode(current, secrets | handler.secret_outputs),
