@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -142,14 +143,14 @@ class Supervisor:
             deadline = time.monotonic() + STOP_SECONDS
             while self.running() and time.monotonic() < deadline:
                 time.sleep(0.1)
-        _, left = psutil.wait_procs(self._started_here(), timeout=5)
+        left = self._started_here()
         for end in (psutil.Process.terminate, psutil.Process.kill):
             for process in left:
                 try:
                     end(process)
                 except psutil.NoSuchProcess:
                     continue
-            _, left = psutil.wait_procs(left, timeout=10)
+            _, left = psutil.wait_procs(left, timeout=5)
         self.socket.unlink(missing_ok=True)
         if left:
             raise SupervisorFailed(f"These processes do not end: {', '.join(str(process.pid) for process in left)}.")
@@ -183,7 +184,7 @@ class Supervisor:
         config["rpcinterface:supervisor"] = {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"}
         for name, command in programs(self.state, ports).items():
             config[f"program:{name}"] = {
-                "command": " ".join(_escaped(word) for word in command),
+                "command": _command(command),
                 "autostart": "false",
                 "autorestart": "false" if name == "moto" else "true",
                 "startsecs": "1",
@@ -193,22 +194,27 @@ class Supervisor:
                 "stopasgroup": "true",
                 "killasgroup": "true",
                 "redirect_stderr": "true",
-                "stdout_logfile": _escaped(self.log(name)),
+                # Expanded twice, unlike the rest.
+                "stdout_logfile": _escaped(_escaped(self.log(name))),
                 "stdout_logfile_maxbytes": "10MB",
                 "stdout_logfile_backups": "2",
             }
         config["eventlistener:steward"] = {
-            "command": f"{_escaped(sys.executable)} -m local_cloud.supervisor {_escaped(self.state)}",
+            "command": _command([sys.executable, "-m", "local_cloud.supervisor", str(self.state)]),
             "events": "PROCESS_STATE_RUNNING,PROCESS_STATE_EXITED,PROCESS_STATE_FATAL",
-            "stderr_logfile": _escaped(self.log("steward")),
+            "stderr_logfile": _escaped(_escaped(self.log("steward"))),
         }
         return config
 
 
 def _escaped(value: object) -> str:
-    """supervisord expands % in every value, and splits commands as a shell does."""
-    text = str(value).replace("%", "%%")
-    return f'"{text}"' if " " in text else text
+    """supervisord expands % in every value."""
+    return str(value).replace("%", "%%")
+
+
+def _command(words: list[str]) -> str:
+    """supervisord splits a command as a shell does."""
+    return _escaped(shlex.join(words))
 
 
 def processes(pids: dict[str, int]) -> dict[str, int | list[int]]:
