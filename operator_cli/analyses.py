@@ -45,7 +45,8 @@ def every(api: Api) -> list[Analysis]:
 
 def cancel(api: Api, analysis_id: str) -> Analysis:
     """Ask for the end of an analysis; its state afterwards."""
-    return api.call("DELETE", f"/analyses/{analysis_id}", Analysis)
+    api.require("DELETE", f"/analyses/{analysis_id}")
+    return show(api, analysis_id)
 
 
 def follow(api: Api, output: Output, analysis_id: str) -> Analysis:

@@ -20,11 +20,17 @@ class _Answer(BaseModel):
         return self.model_dump(mode="json")
 
 
+class FieldFault(_Answer):
+    field: str
+    rule: str
+
+
 class Problem(_Answer):
     title: str | None = None
     detail: str | None = None
     code: str | None = None
     request_id: str | None = None
+    errors: list[FieldFault] = []
 
 
 class UploadTicket(_Answer):

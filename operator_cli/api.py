@@ -31,6 +31,7 @@ class _Request(NamedTuple):
     method: str
     url: str
     body: Any
+    repeatable: bool
 
 
 class Api:
@@ -44,11 +45,11 @@ class Api:
         self._http = http
         self._sleep = sleep
 
-    def call(self, method: str, path: str, answer: type[Model], body: Any = None) -> Model:
-        """The answer to a request, checked. Raises CliError when the service refuses or fails, NotSignedIn without a session."""
-        response = self.send(method, path, body)
-        if not response.is_success:
-            raise refusal(response, self.environment)
+    def call(self, method: str, path: str, answer: type[Model], body: Any = None, *, repeatable: bool = False) -> Model:
+        """The answer to a request, checked. `repeatable`: a POST that the service may get twice without harm.
+
+        Raises CliError when the service refuses or fails, NotSignedIn without a session."""
+        response = self.require(method, path, body, repeatable=repeatable)
         try:
             return answer.model_validate_json(response.content)
         except ValidationError:
@@ -58,7 +59,14 @@ class Api:
                 next_step="Update heartmapctl to the version of the environment.",
             ) from None
 
-    def send(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    def require(self, method: str, path: str, body: Any = None, *, repeatable: bool = False) -> httpx.Response:
+        """The answer to a request, when it is a success. Raises as `call` does."""
+        response = self.send(method, path, body, repeatable=repeatable)
+        if not response.is_success:
+            raise refusal(response, self.environment)
+        return response
+
+    def send(self, method: str, path: str, body: Any = None, *, repeatable: bool = False) -> httpx.Response:
         """Send one request with a valid token, whatever the status of the answer.
 
         Raises WrongUse for a path that is not one of the service, NotSignedIn when the service accepts no token of this session,
@@ -66,7 +74,7 @@ class Api:
         """
         if not path.startswith("/") or path.startswith("//") or "\\" in path or not path.isascii() or not path.isprintable():
             raise WrongUse("The path must begin with one slash and be plain ASCII, as in /analyses.")
-        request = _Request(method, self.environment.api + path, body)
+        request = _Request(method, self.environment.api + path, body, repeatable or method in IDEMPOTENT)
         token = self._session.tokens().access_token
         response = self._try(request, token)
         if response.status_code == httpx.codes.UNAUTHORIZED:
@@ -86,7 +94,7 @@ class Api:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=_pause,
-            retry=lambda state: _worth_another(request.method, state),
+            retry=lambda state: _worth_another(state, repeatable=request.repeatable),
             retry_error_callback=_last,
             sleep=self._sleep,
         )
@@ -105,11 +113,11 @@ def _last(state: tenacity.RetryCallState) -> httpx.Response:
     return state.outcome.result()
 
 
-def _worth_another(method: str, state: tenacity.RetryCallState) -> bool:
+def _worth_another(state: tenacity.RetryCallState, *, repeatable: bool) -> bool:
     """Whether trying again is safe and may help.
 
     429 is refused before the service sees it, and a connection that was never made carried nothing: any method. Otherwise the
-    request may have been carried out, so only a method that can be repeated.
+    request may have been carried out, so only what can be repeated.
     """
     assert state.outcome is not None  # noqa: S101  (tenacity sets it before it asks)
     error = state.outcome.exception()
@@ -117,9 +125,9 @@ def _worth_another(method: str, state: tenacity.RetryCallState) -> bool:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             # A certificate that is refused now is refused in a second, too.
             return not is_distrust(error)
-        return isinstance(error, httpx.TransportError) and method in IDEMPOTENT
+        return isinstance(error, httpx.TransportError) and repeatable
     status = state.outcome.result().status_code
-    return status == httpx.codes.TOO_MANY_REQUESTS or (status in TRANSIENT and method in IDEMPOTENT)
+    return status == httpx.codes.TOO_MANY_REQUESTS or (status in TRANSIENT and repeatable)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
@@ -144,8 +152,10 @@ def refusal(response: httpx.Response, environment: Environment) -> CliError:
         problem = Problem()
     status = response.status_code
     message = problem.detail or problem.title or f"The service answered {status}."
+    # The service's detail names the first field that is wrong, if any.
+    others = [f"{fault.field} {fault.rule}" for fault in problem.errors if fault.field not in message]
     return CliError(
-        message,
+        f"{message} ({'; '.join(others)})" if others else message,
         code=problem.code or f"http_{status}",
         request_id=problem.request_id or _request_id(response),
         next_step=_next_step(status, problem.code, environment),
@@ -153,14 +163,17 @@ def refusal(response: httpx.Response, environment: Environment) -> CliError:
 
 
 def _next_step(status: int, code: str | None, environment: Environment) -> str | None:
-    if code == "blocked":
-        return "The firewall refused it: are you on a network that this environment allows?"
-    steps = {
-        403: f"Your groups do not allow it: see {environment.command('whoami')}. An administrator can change them.",
-        404: f"{environment.command('jobs', 'list')} shows what there is for you to see.",
+    by_code = {
+        "blocked": "The firewall refused it: are you on a network that this environment allows?",
+        "forbidden": f"Your groups do not allow it: see {environment.command('whoami')}. An administrator can change them.",
+        "no_such_route": "Check the method and the path.",
+        "no_such_analysis": f"{environment.command('jobs', 'list')} shows what there is for you to see.",
+    }
+    by_status = {
         413: f"Send data sets with: {environment.command('upload', 'FILE')}",
         429: "Wait a minute, then try again.",
     }
-    if status in steps:
-        return steps[status]
-    return "Try again; if it stays, give the request id to an administrator." if status >= 500 else None
+    step = by_code.get(code or "") or by_status.get(status)
+    if step is None and status >= 500:
+        return "Try again; if it stays, give the request id to an administrator."
+    return step

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from operator_cli.errors import CliError, WrongUse
+from operator_cli.errors import CliError, Interrupted, WrongUse
 from operator_cli.vocabulary import AnalysisType, EnvironmentName, Role
 
 if TYPE_CHECKING:
@@ -63,15 +63,20 @@ class _Root(TyperGroup):
         extra["standalone_mode"] = False
         try:
             code = super().main(words, *rest, **extra)
-        except (CliError, typer.TyperException) as error:
+            if code == Interrupted.exit_code:
+                raise Interrupted("Interrupted.")
+        except (CliError, typer.TyperException, OSError) as error:
             code = _tell(error, json_only="--json" in words)
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell(error: CliError | typer.TyperException, *, json_only: bool) -> int:
+def _tell(error: CliError | typer.TyperException | OSError, *, json_only: bool) -> int:
     from operator_cli.output import report
 
-    if not isinstance(error, CliError):
+    if isinstance(error, OSError):
+        # Of this machine: a full disk, a directory that may not be read. It is the user's own, so it is named.
+        error = CliError(": ".join(str(part) for part in (error.filename, error.strerror or "input or output failed") if part))
+    elif not isinstance(error, CliError):
         context = getattr(error, "ctx", None)
         help_line = f"See: {context.command_path} --help" if context is not None else None
         error = WrongUse(error.format_message() or "A command is missing.", next_step=help_line)

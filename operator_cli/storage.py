@@ -36,8 +36,8 @@ class Storage:
         self._http = http
         self._sleep = sleep
 
-    def post(self, url: str, fields: Mapping[str, str], source: BinaryIO, name: str, done: Done) -> None:
-        """Send a whole file with a presigned POST, streamed.
+    def post(self, url: str, fields: Mapping[str, str], source: BinaryIO, length: int, done: Done) -> None:
+        """Send a file of that length with a presigned POST, streamed.
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html. Repeating it is harmless: the key is in the fields.
         Raises CliError when the bucket refuses it.
@@ -46,7 +46,7 @@ class Storage:
 
         def once() -> None:
             source.seek(0)
-            file = (name, cast(BinaryIO, _Watched(source, done)), "application/octet-stream")
+            file = ("data", cast(BinaryIO, _Watched(source, length, done)), "application/octet-stream")
             self._require(self._http.post(target, data=dict(fields), files={"file": file}))
 
         self._retry(once, target)
@@ -117,8 +117,6 @@ class Storage:
         )
         try:
             return retrying(once)
-        except httpx.LocalProtocolError:
-            raise CliError("The file changed while it was sent.", next_step="Start the upload again.") from None
         except httpx.HTTPError as error:
             raise unreachable(self._environment, target, error) from None
 
@@ -151,26 +149,27 @@ class _Unavailable(CliError):
 
 
 def _worth_another(error: BaseException) -> bool:
-    """A LocalProtocolError is our own: the file has another length than was announced."""
-    if isinstance(error, httpx.LocalProtocolError) or is_distrust(error):
-        return False
-    return isinstance(error, httpx.TransportError | _Unavailable)
+    return isinstance(error, httpx.TransportError | _Unavailable) and not is_distrust(error)
 
 
 class _Watched:
-    """A file that tells how much of it has been read. httpx measures it by seeking."""
+    """The announced bytes of a file, telling how many of them have been read. httpx measures it by seeking."""
 
-    def __init__(self, source: BinaryIO, done: Done) -> None:
+    def __init__(self, source: BinaryIO, length: int, done: Done) -> None:
         self._source = source
+        self._length = length
         self._done = done
 
-    def read(self, size: int = -1) -> bytes:
-        block = self._source.read(size)
+    def read(self, size: int) -> bytes:
+        left = self._length - self._source.tell()
+        block = self._source.read(min(size, left))
+        if left and not block:
+            raise CliError("The file became shorter while it was sent.", next_step="Start the upload again.")
         self._done(self._source.tell())
         return block
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._source.seek(offset, whence)
+        return self._source.seek(self._length + offset if whence == os.SEEK_END else offset)
 
     def tell(self) -> int:
         return self._source.tell()

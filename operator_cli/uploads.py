@@ -1,14 +1,13 @@
 """A data set on its way: announced, sent straight to the bucket, checked by the service."""
 
+import os
 from pathlib import Path
 from typing import BinaryIO
-
-from pydantic import BaseModel
 
 from operator_cli.answers import PartAddresses, UploadState, UploadTicket
 from operator_cli.api import Api
 from operator_cli.errors import CliError, Interrupted, WrongUse
-from operator_cli.output import Output, human_bytes
+from operator_cli.output import Output, human_bytes, printable
 from operator_cli.polling import poll
 from operator_cli.storage import Storage
 
@@ -32,18 +31,22 @@ def send(api: Api, storage: Storage, output: Output, file: Path) -> str:
     size = size_of(file)
     try:
         with file.open("rb") as source:
-            ticket = api.call("POST", "/uploads", UploadTicket, {"name": file.name, "bytes": size})
+            before = os.fstat(source.fileno())
+            ticket = api.call("POST", "/uploads", UploadTicket, {"name": printable(file.name)[:255], "bytes": size})
             if ticket.max_bytes is not None and size > ticket.max_bytes:
                 raise CliError(
                     f"{file.name} has {human_bytes(size)}; this environment takes {human_bytes(ticket.max_bytes)} at most."
                 )
             with output.transfer(f"Uploading {file.name}", size) as done:
                 if ticket.url is not None and ticket.fields is not None:
-                    storage.post(ticket.url, ticket.fields, source, file.name, done)
+                    storage.post(ticket.url, ticket.fields, source, size, done)
                 else:
                     _send_parts(api, storage, ticket, source, size, done)
+            after = os.fstat(source.fileno())
     except OSError as error:
         raise WrongUse(f"{file} cannot be read: {error.strerror}.") from None
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise CliError(f"{file.name} changed while it was sent.", next_step="Upload it again when it is complete.")
     return ticket.upload_id
 
 
@@ -54,7 +57,7 @@ def _send_parts(api: Api, storage: Storage, ticket: UploadTicket, source: Binary
     sent = []
     for first in range(1, ticket.parts + 1, PARTS_AT_ONCE):
         numbers = list(range(first, min(first + PARTS_AT_ONCE, ticket.parts + 1)))
-        addresses = api.call("POST", f"{path}/parts", PartAddresses, {"numbers": numbers})
+        addresses = api.call("POST", f"{path}/parts", PartAddresses, {"numbers": numbers}, repeatable=True)
         urls = {part.number: part.url for part in addresses.parts}
         if set(urls) != set(numbers):
             raise CliError("The service did not name every part's address.", next_step="Start the upload again.")
@@ -63,7 +66,7 @@ def _send_parts(api: Api, storage: Storage, ticket: UploadTicket, source: Binary
             length = min(ticket.part_bytes, size - offset)
             etag = storage.put(urls[number], source, offset, length, lambda part, before=offset: done(before + part))
             sent.append({"number": number, "etag": etag})
-    api.call("POST", f"{path}/complete", BaseModel, {"parts": sent})
+    api.require("POST", f"{path}/complete", {"parts": sent}, repeatable=True)
 
 
 def wait_until_checked(api: Api, output: Output, upload_id: str) -> UploadState:

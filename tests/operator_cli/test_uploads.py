@@ -1,0 +1,138 @@
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operator_cli import uploads
+from operator_cli.command import Command
+from operator_cli.errors import CliError, Interrupted, WrongUse
+from operator_cli.output import Output
+from operator_cli.vocabulary import EnvironmentName
+
+QUIET = Output(json_only=True)
+
+
+@pytest.fixture
+def both(service: Any) -> Iterator[Any]:
+    """The API and the storage."""
+    with Command(EnvironmentName.LOCAL, json_only=True).service() as pair:
+        yield pair
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "cells.h5ad"
+    path.write_bytes(bytes(range(256)) * 100)
+    return path
+
+
+def in_parts(service: Any, upload_id: str, reply: Any, *, part_bytes: int, parts: int) -> dict[str, bytes]:
+    """Make the service ask for parts; what arrives, by path."""
+    arrived: dict[str, bytes] = {}
+
+    def addresses(request: Any) -> Any:
+        numbers = request.json["numbers"]
+        return reply(200, {"parts": [{"number": n, "url": f"{service.bucket.url}/part/{n}?sig"} for n in numbers]})
+
+    def take(request: Any) -> Any:
+        arrived[request.path.partition("?")[0]] = request.body
+        return reply(200, headers={"ETag": f'"etag-{len(request.body)}"'})
+
+    service.server.routes["POST", "/uploads"] = reply(201, {"upload_id": upload_id, "part_bytes": part_bytes, "parts": parts})
+    service.server.routes["POST", f"/uploads/{upload_id}/parts"] = addresses
+    service.server.routes["POST", f"/uploads/{upload_id}/complete"] = reply(200, {})
+    for number in range(1, parts + 1):
+        service.bucket.routes["PUT", f"/part/{number}"] = take
+    return arrived
+
+
+def test_a_large_file_goes_in_parts_that_make_it_whole(service: Any, both: Any, file: Path, upload_id: str, reply: Any) -> None:
+    arrived = in_parts(service, upload_id, reply, part_bytes=2000, parts=13)
+    assert uploads.send(both[0], both[1], QUIET, file) == upload_id
+    assert b"".join(arrived[f"/part/{n}"] for n in range(1, 14)) == file.read_bytes()
+    (complete,) = service.server.requests("POST", f"/uploads/{upload_id}/complete")
+    assert [part["number"] for part in complete.json["parts"]] == list(range(1, 14))
+    assert complete.json["parts"][0]["etag"] == '"etag-2000"'
+    asked = [request.json["numbers"] for request in service.server.requests("POST", f"/uploads/{upload_id}/parts")]
+    assert asked == [list(range(1, 11)), [11, 12, 13]]
+
+
+@pytest.mark.parametrize("ticket", [{"part_bytes": 2000, "parts": 12}, {"part_bytes": 2000}, {"url": "https://x.example/"}, {}])
+def test_a_ticket_that_does_not_fit_the_file_is_refused(
+    service: Any, both: Any, file: Path, upload_id: str, reply: Any, ticket: dict[str, Any]
+) -> None:
+    service.server.routes["POST", "/uploads"] = reply(201, {"upload_id": upload_id, **ticket})
+    with pytest.raises(CliError, match="did not say how"):
+        uploads.send(both[0], both[1], QUIET, file)
+
+
+def test_a_part_without_an_address_ends_the_upload(service: Any, both: Any, file: Path, upload_id: str, reply: Any) -> None:
+    in_parts(service, upload_id, reply, part_bytes=2000, parts=13)
+    service.server.routes["POST", f"/uploads/{upload_id}/parts"] = reply(200, {"parts": []})
+    with pytest.raises(CliError, match="every part"):
+        uploads.send(both[0], both[1], QUIET, file)
+    assert not service.server.requests("POST", f"/uploads/{upload_id}/complete")
+
+
+def test_a_file_above_the_limit_is_not_sent(service: Any, both: Any, file: Path, upload_id: str, reply: Any) -> None:
+    ticket = {"upload_id": upload_id, "url": f"{service.bucket.url}/uploads", "fields": {}, "max_bytes": 1000}
+    service.server.routes["POST", "/uploads"] = reply(201, ticket)
+    with pytest.raises(CliError, match=r"25.6 kB; this environment takes 1.0 kB"):
+        uploads.send(both[0], both[1], QUIET, file)
+    assert not service.bucket.seen
+
+
+def test_what_is_not_a_file_with_content_is_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "empty.h5ad").touch()
+    for path in (tmp_path, tmp_path / "missing", tmp_path / "empty.h5ad"):
+        with pytest.raises(WrongUse):
+            uploads.size_of(path)
+
+
+def test_an_upload_that_is_never_checked_is_told(
+    service: Any, both: Any, upload_id: str, reply: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "CHECK_SECONDS", 0.05)
+    service.server.routes["GET", f"/uploads/{upload_id}"] = reply(200, {"upload_id": upload_id, "state": "checking"})
+    with pytest.raises(CliError, match="has not been checked") as failed:
+        uploads.wait_until_checked(both[0], QUIET, upload_id)
+    assert failed.value.document["state"] == "checking"
+    assert upload_id in str(failed.value.next_step)
+
+
+def test_ctrl_c_while_it_is_checked_names_the_upload(
+    service: Any, both: Any, upload_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("operator_cli.polling.time.sleep", interrupt)
+    with pytest.raises(Interrupted) as stopped:
+        uploads.wait_until_checked(both[0], QUIET, upload_id)
+    assert stopped.value.document == {"upload_id": upload_id}
+
+
+def test_a_passing_failure_while_it_is_checked_is_bridged(service: Any, both: Any, upload_id: str, reply: Any) -> None:
+    accepted = reply(200, {"upload_id": upload_id, "state": "accepted"})
+    service.server.routes["GET", f"/uploads/{upload_id}"] = deque([reply(502), accepted])
+    assert uploads.wait_until_checked(both[0], QUIET, upload_id).state == "accepted"
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_a_file_that_is_still_being_written_is_told(
+    service: Any, both: Any, file: Path, upload_id: str, reply: Any, parts: bool
+) -> None:
+    if parts:
+        in_parts(service, upload_id, reply, part_bytes=2000, parts=13)
+    announce = service.server.routes["POST", "/uploads"]
+
+    def grow(_: Any) -> Any:
+        with file.open("ab") as more:
+            more.write(b"more")
+        return announce
+
+    service.server.routes["POST", "/uploads"] = grow
+    with pytest.raises(CliError, match="changed while it was sent"):
+        uploads.send(both[0], both[1], QUIET, file)
