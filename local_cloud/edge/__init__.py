@@ -1,0 +1,12 @@
+"""What AWS does in front of the service, done on this machine from what was deployed to the emulated AWS and from nothing else.
+
+A request passes, in this order: TLS and the host name, the web ACL, the limit on bodies, the routes of the REST API, the
+throttles of the stage, the authorizer, the request validators, the integration's mappings, the load balancer's targets. Each
+module does one of these. Whatever is deployed and cannot be interpreted stops the edge when it starts: nothing is skipped in
+silence.
+
+Where it differs from AWS: a target that cannot be reached is answered by the REST API's INTEGRATION_FAILURE response, where a
+load balancer answers with a page of its own; the load balancer checks no health, every registered target counts as healthy; the
+REST API is served as its resources are now, without a snapshot per deployment; it is read once, so a changed stack needs a
+restart.
+"""

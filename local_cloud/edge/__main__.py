@@ -1,0 +1,159 @@
+"""Serves the deployed REST API: ``python -m local_cloud.edge --state DIR --port 8443``."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import structlog
+import uvicorn
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_cloud import deployed, tls
+from local_cloud.edge import integration, rest_api, targets, waf
+from local_cloud.edge.app import Edge
+from local_cloud.edge.interpret import Uninterpretable, require
+from local_cloud.edge.waf import WebAcl
+from local_cloud.lambda_runtime import FunctionCrashed, FunctionUnusable, LambdaRuntime, read_function
+from local_cloud.log_shipper import LogGroupMissing, LogShipper
+
+HOST = "127.0.0.1"
+
+_log = structlog.get_logger()
+
+
+class PortTaken(Exception):
+    """Something else listens where the edge should."""
+
+
+@contextlib.asynccontextmanager
+async def running_edge(state: Path, port: int) -> AsyncIterator[Edge]:
+    """The edge for what is deployed now, with the processes and tasks behind it, while the context lasts.
+
+    Raises Uninterpretable, NotDeployed, FunctionUnusable, LogGroupMissing, or botocore's errors.
+    """
+    outputs = deployed.outputs(state)
+    api_id, stage, stage_arn = (deployed.output(outputs, name) for name in ("rest_api_id", "stage_name", "stage_arn"))
+    api = await asyncio.to_thread(rest_api.read, api_id, stage, stage_arn, deployed.client)
+    async with contextlib.AsyncExitStack() as stack:
+        runtimes = {}
+        for arn in {method.authorizer.function_arn for method in api.methods}:
+            runtimes[arn] = await _runtime(arn, state, stack)
+        groups = {}
+        for key in {(method.integration.load_balancer_arn, method.integration.port) for method in api.methods}:
+            groups[key] = targets.read(*key, deployed.client("elbv2"))
+            await groups[key].refresh()
+            watching = asyncio.create_task(groups[key].watch())
+            stack.callback(watching.cancel)
+        record = _discard
+        if api.access_log:
+            record = _shipper(api.access_log.log_group, f"{uuid4()}", state / "log" / "edge-access.log", stack).write
+        yield Edge(
+            api=api,
+            web_acl=_web_acl(outputs, stage_arn),
+            hosts=frozenset(f"{name}:{port}" for name in ("localhost", HOST)),
+            runtimes=runtimes,
+            groups=groups,
+            client=await stack.enter_async_context(integration.make_client()),
+            record=record,
+        )
+
+
+async def _runtime(function_arn: str, state: Path, stack: contextlib.AsyncExitStack) -> LambdaRuntime:
+    name = function_arn.rsplit(":", 1)[-1]
+    function = read_function(function_arn, state / "run" / "lambda" / name, client=deployed.client)
+    shipper = _shipper(function.log_group, function.log_stream, state / "log" / "authorizer.log", stack)
+    runtime = LambdaRuntime(function, shipper.write)
+    stack.push_async_callback(runtime.stop)
+    try:
+        await runtime.start()
+    except FunctionCrashed:
+        # As in AWS: the API is up, every call is refused with 500, and the function's log says why.
+        _log.error("the authorizer refuses to start", function=name, log_group=function.log_group)
+    return runtime
+
+
+def _shipper(group: str, stream: str, file: Path, stack: contextlib.AsyncExitStack) -> LogShipper:
+    shipper = LogShipper(deployed.client("logs"), group, stream, file)
+    stack.callback(shipper.close)
+    return shipper
+
+
+def _discard(_line: str) -> None:
+    """For a stage without an access log."""
+
+
+def _web_acl(outputs: dict[str, Any], stage_arn: str) -> WebAcl | None:
+    acl = waf.read(stage_arn, deployed.client("wafv2"))
+    expected = outputs.get("web_acl_arn") or None
+    require((acl and acl.arn) == expected, "The web ACL of the stack is not the one that is associated with the stage.")
+    return acl
+
+
+async def serve(state: Path, port: int) -> None:
+    """Serves until SIGTERM or SIGINT. Raises what running_edge raises, and PortTaken."""
+    with _listener(port) as listener:
+        files = tls.ensure(state / "tls")
+        async with running_edge(state, listener.getsockname()[1]) as edge:
+            config = uvicorn.Config(
+                edge,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                proxy_headers=False,
+                server_header=False,
+                access_log=False,
+                log_config=None,
+                timeout_graceful_shutdown=5,
+            )
+            config.load()
+            config.ssl = tls.server_context(files)
+            _log.info("edge ready", port=port, started=datetime.now(UTC).isoformat())
+            await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _listener(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port), backlog=128)
+    except OSError:
+        raise PortTaken(f"Port {port} is in use. Stop what listens there; make local-down stops an earlier run.") from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the edge; 1 with a sentence on standard error when it cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m local_cloud.edge", description="The local edge in front of the service.")
+    parser.add_argument("--state", type=Path, required=True, help="directory with the stack's outputs.json")
+    parser.add_argument("--port", type=int, default=8443, help="port on the loopback (8443)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout)
+    structlog.configure(processors=_processors())
+    try:
+        asyncio.run(serve(options.state.absolute(), options.port))
+    except (Uninterpretable, deployed.NotDeployed, FunctionUnusable, LogGroupMissing, PortTaken) as error:
+        sys.stderr.write(f"The edge does not start. {error}\n")
+    except (BotoCoreError, ClientError):
+        _log.exception("reading the deployed stack failed")
+        sys.stderr.write("The edge does not start. The emulated AWS does not hold what outputs.json names. Run make local.\n")
+    else:
+        return 0
+    return 1
+
+
+def _processors() -> list[Any]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
