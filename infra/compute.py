@@ -10,7 +10,7 @@ import pulumi_awsx as awsx
 from pulumi import Input, Output, ResourceOptions
 
 from infra.certificates import IssuedCertificate, IssuedCertificateArgs, SelfSignedCertificate, SelfSignedCertificateArgs
-from infra.data import LOAD_BALANCER_LOG_PREFIX, UPLOADS_PREFIX, Buckets, PrivateBucket, Queue, Secrets, Tables
+from infra.data import LISTING_INDEX, LOAD_BALANCER_LOG_PREFIX, UPLOADS_PREFIX, Buckets, PrivateBucket, Queue, Secrets, Tables
 from infra.iam import ServiceRole, ServiceRoleArgs, Statement
 from infra.naming import STAGE, Names
 from infra.network import HTTPS_PORT, SERVICE_PORT, Network
@@ -423,20 +423,39 @@ class Services(pulumi.ComponentResource):
 
     def _api_statements(self) -> list[Statement]:
         args = self._args
+        jobs, config = args.tables.jobs, args.tables.config
         return [
+            # A presigned request may do what its signer may, so that the caller's upload and download are among these.
             Statement(
                 sid="Uploads",
                 actions=("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"),
                 resources=(Output.concat(args.buckets.uploads.arn, "/", UPLOADS_PREFIX, "*"),),
                 reason="an upload's id is made when it is asked for",
             ),
+            self._missing_uploads(),
             Statement(
                 sid="Results",
                 actions=("s3:GetObject",),
                 resources=(Output.concat(args.buckets.results.arn, "/", RESULTS_PREFIX, "*"),),
                 reason="an analysis's id is made when it is asked for",
             ),
-            self._tables("dynamodb:DeleteItem"),
+            Statement(
+                sid="Jobs",
+                actions=(
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:DeleteItem",
+                    "dynamodb:GetItem",
+                    "dynamodb:PutItem",
+                    "dynamodb:Query",
+                    "dynamodb:UpdateItem",
+                ),
+                resources=(jobs.arn, Output.concat(jobs.arn, "/index/", LISTING_INDEX)),
+            ),
+            Statement(
+                sid="Configuration",
+                actions=("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"),
+                resources=(config.arn,),
+            ),
             Statement(sid="Queue", actions=("sqs:SendMessage",), resources=(args.queue.arn,)),
             self._data_key(),
         ]
@@ -446,45 +465,29 @@ class Services(pulumi.ComponentResource):
         return [
             Statement(
                 sid="Uploads",
-                actions=("s3:DeleteObject", "s3:GetObject"),
+                actions=("s3:GetObject",),
                 resources=(Output.concat(args.buckets.uploads.arn, "/", UPLOADS_PREFIX, "*"),),
                 reason="an upload's id is made when it is asked for",
             ),
+            self._missing_uploads(),
             Statement(
                 sid="Results",
-                actions=("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
+                actions=("s3:AbortMultipartUpload", "s3:PutObject"),
                 resources=(Output.concat(args.buckets.results.arn, "/", RESULTS_PREFIX, "*"),),
                 reason="an analysis's id is made when it is asked for",
             ),
-            self._tables(),
+            Statement(sid="Jobs", actions=("dynamodb:GetItem", "dynamodb:UpdateItem"), resources=(args.tables.jobs.arn,)),
             Statement(
                 sid="Queue",
-                actions=(
-                    "sqs:ChangeMessageVisibility",
-                    "sqs:DeleteMessage",
-                    "sqs:GetQueueAttributes",
-                    "sqs:ReceiveMessage",
-                    "sqs:SendMessage",
-                ),
+                actions=("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"),
                 resources=(args.queue.arn,),
             ),
             self._data_key(),
         ]
 
-    def _tables(self, *more: str) -> Statement:
-        jobs, config = self._args.tables.jobs, self._args.tables.config
-        return Statement(
-            sid="Tables",
-            actions=(
-                "dynamodb:ConditionCheckItem",
-                "dynamodb:GetItem",
-                "dynamodb:PutItem",
-                "dynamodb:Query",
-                "dynamodb:UpdateItem",
-                *more,
-            ),
-            resources=(jobs.arn, Output.concat(jobs.arn, "/index/listing"), config.arn),
-        )
+    def _missing_uploads(self) -> Statement:
+        # Without it S3 answers 403 for an object that is not there, which cannot be told from a refusal.
+        return Statement(sid="MissingUploads", actions=("s3:ListBucket",), resources=(self._args.buckets.uploads.arn,))
 
     def _data_key(self) -> Statement:
         return Statement(sid="DataKey", actions=("kms:Decrypt", "kms:GenerateDataKey"), resources=(self._args.data_key_arn,))

@@ -21,6 +21,8 @@ TYPE_QUEUE = "heartmap:data:Queue"
 TYPE_SECRETS = "heartmap:data:Secrets"
 
 UPLOADS_PREFIX = "uploads/"
+LISTING_INDEX = "listing"
+"""The index of the jobs table by which analyses are listed."""
 LOAD_BALANCER_LOG_PREFIX = "load-balancer"
 
 UPLOADS_KEPT_DAYS = 30
@@ -274,7 +276,7 @@ class Tables(pulumi.ComponentResource):
             attributes={"pk": "S", "listing_key": "S", "created_at": "S"},
             indexes=[
                 aws.dynamodb.TableGlobalSecondaryIndexArgs(
-                    name="listing", hash_key="listing_key", range_key="created_at", projection_type="ALL"
+                    name=LISTING_INDEX, hash_key="listing_key", range_key="created_at", projection_type="ALL"
                 )
             ],
             ttl=aws.dynamodb.TableTtlArgs(attribute_name="expires_at", enabled=True),

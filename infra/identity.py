@@ -69,7 +69,6 @@ class Identity(pulumi.ComponentResource):
         return aws.cognito.UserPool(
             name,
             name=self._args.names.prefix,
-            user_pool_tier="ESSENTIALS",
             username_configuration=aws.cognito.UserPoolUsernameConfigurationArgs(case_sensitive=False),
             admin_create_user_config=aws.cognito.UserPoolAdminCreateUserConfigArgs(allow_admin_create_user_only=True),
             password_policy=aws.cognito.UserPoolPasswordPolicyArgs(

@@ -128,7 +128,7 @@ class Settings(BaseModel):
     worker_count: Annotated[int, Field(ge=0, le=100)]
     image: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/@-]*$")]
     max_upload_bytes: Annotated[int, Field(ge=MIB, le=5 * GIB)]
-    job_memory_bytes: Annotated[int, Field(ge=GIB)]
+    job_memory_bytes: Annotated[int, Field(ge=2 * GIB)]
     deletion_protection: bool
     mfa: Mfa
 
