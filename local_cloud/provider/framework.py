@@ -221,6 +221,11 @@ class Aws:
         """Such as aws, out of the region's name (AWS General Reference, ARNs)."""
         return self._session.get_partition_for_region(self.region)
 
+    @property
+    def dns_suffix(self) -> str:
+        """Such as amazonaws.com."""
+        return "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
+
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource in this account and region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"

@@ -1,0 +1,99 @@
+"""Route 53 records."""
+# ruff: noqa: S105  # the token of a Pulumi type is not a password
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from botocore.exceptions import ClientError
+
+from local_cloud.provider.framework import (
+    Aws,
+    Failure,
+    Inputs,
+    ResourceType,
+    is_gone,
+    none_if_gone,
+    register,
+)
+
+
+@register
+class Record(ResourceType):
+    token = "aws:route53/record:Record"
+    arguments = frozenset({"zoneId", "name", "type", "ttl", "records", "aliases", "allowOverwrite"})
+    required = frozenset({"zoneId", "name", "type"})
+    replaces = frozenset({"zoneId", "name", "type"})
+    nested: ClassVar = {"aliases": {"name": None, "zoneId": None, "evaluateTargetHealth": None}}
+    computed = frozenset({"fqdn"})
+    delete_before_replace = True
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        if ("records" in inputs) == ("aliases" in inputs):
+            return [Failure("records", f"{self.token}: give either records (with ttl) or aliases")]
+        if "records" in inputs and "ttl" not in inputs:
+            return [Failure("ttl", f"{self.token}: records need a ttl")]
+        return []
+
+    @staticmethod
+    def _fqdn(aws: Aws, inputs: Mapping[str, Any]) -> str:
+        """The name within its zone, without the last dot; a name that does not end with the zone's is taken as relative."""
+        zone = aws.client("route53").get_hosted_zone(Id=inputs["zoneId"])["HostedZone"]["Name"].rstrip(".")
+        name = inputs["name"].rstrip(".").lower()
+        return name if name == zone or name.endswith(f".{zone}") else f"{name}.{zone}"
+
+    @staticmethod
+    def _record_set(fqdn: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        record: dict[str, Any] = {"Name": fqdn, "Type": inputs["type"]}
+        if inputs.get("aliases"):
+            alias = inputs["aliases"][0]
+            health = alias.get("evaluateTargetHealth", False)
+            target = {"DNSName": alias["name"], "HostedZoneId": alias["zoneId"], "EvaluateTargetHealth": health}
+            return {**record, "AliasTarget": target}
+        return {**record, "TTL": inputs["ttl"], "ResourceRecords": [{"Value": value} for value in inputs["records"]]}
+
+    def _change(self, aws: Aws, action: str, fqdn: str, inputs: Mapping[str, Any]) -> None:
+        change = {"Action": action, "ResourceRecordSet": self._record_set(fqdn, inputs)}
+        aws.client("route53").change_resource_record_sets(HostedZoneId=inputs["zoneId"], ChangeBatch={"Changes": [change]})
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        fqdn = self._fqdn(aws, inputs)
+        self._change(aws, "UPSERT" if inputs.get("allowOverwrite") else "CREATE", fqdn, inputs)
+        return f"{inputs['zoneId']}_{fqdn}_{inputs['type']}", {"fqdn": fqdn}
+
+    def _find(self, aws: Aws, state: dict[str, Any]) -> dict[str, Any] | None:
+        arguments = {"HostedZoneId": state["zoneId"], "StartRecordName": state["fqdn"], "StartRecordType": state["type"]}
+        answer = none_if_gone(aws.client("route53").list_resource_record_sets, **arguments)
+        records = answer["ResourceRecordSets"] if answer else []
+        same = (one for one in records if one["Name"].rstrip(".") == state["fqdn"] and one["Type"] == state["type"])
+        return next(same, None)
+
+    def read(self, aws: Aws, _resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        record = self._find(aws, state)
+        if record is None:
+            return None
+        if "AliasTarget" in record:
+            target = record["AliasTarget"]
+            live = [
+                {
+                    "name": target["DNSName"].rstrip("."),
+                    "zoneId": target["HostedZoneId"],
+                    "evaluateTargetHealth": target["EvaluateTargetHealth"],
+                }
+            ]
+            return {} if live == state.get("aliases") else {"aliases": live}
+        values = [one["Value"] for one in record["ResourceRecords"]]
+        return {"ttl": record["TTL"], **({} if set(values) == set(state.get("records") or []) else {"records": values})}
+
+    def update(self, aws: Aws, _resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        self._change(aws, "UPSERT", old["fqdn"], new)
+        return {}
+
+    def delete(self, aws: Aws, _resource_id: str, state: dict[str, Any], /) -> None:
+        try:
+            self._change(aws, "DELETE", state["fqdn"], state)
+        except ClientError as error:
+            # A record that is not there any more, or is another by now, is answered as an invalid batch.
+            if not is_gone(error) and self._find(aws, state) is not None:
+                raise
