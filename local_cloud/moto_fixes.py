@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
 import boto3
@@ -24,6 +25,8 @@ from moto.apigateway.responses import APIGatewayResponse
 from moto.awslambda import models as awslambda
 from moto.awslambda.responses import LambdaResponse
 from moto.cognitoidp import models as cognitoidp
+from moto.ecs import models as ecs
+from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.moto_server import werkzeug_app
 from moto.s3 import models as s3
 from moto.s3 import notifications
@@ -200,7 +203,7 @@ REST_API_PATCHES: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 
 def keep_rest_api_settings() -> None:
-    """API Gateway: a REST API keeps securityPolicy and endpointAccessMode, and all settings can be replaced. moto drops both, and
+    """API Gateway: a REST API keeps its TLS settings and its binary media types, and all can be replaced. moto drops them, and
     takes the text "false" for true."""
 
     def keep_on_create(original: Any) -> Any:
@@ -210,6 +213,7 @@ def keep_rest_api_settings() -> None:
                 api = self.backend.apis[json.loads(answer[2])["id"]]
                 api.security_policy = self._get_param("securityPolicy")
                 api.endpoint_access_mode = self._get_param("endpointAccessMode")
+                api.binaryMediaTypes = self._get_param("binaryMediaTypes") or []
                 return 201, {"status": 201}, json.dumps(api.to_dict())
             return answer
 
@@ -386,7 +390,7 @@ def answer_404_for_what_is_gone() -> None:
         "delete_rest_api": apigateway_exceptions.RestAPINotFound,
         "delete_resource": apigateway_exceptions.ResourceIdNotFoundException,
         "delete_authorizer": apigateway_exceptions.AuthorizerNotFoundException,
-        "delete_request_validator": apigateway_exceptions.RequestValidatorNotFound,
+        "delete_request_validator": _ValidatorNotFound,
         "get_deployment": apigateway_exceptions.DeploymentNotFoundException,
         "delete_integration": apigateway_exceptions.NoIntegrationDefined,
         "get_integration": apigateway_exceptions.NoIntegrationDefined,
@@ -410,8 +414,58 @@ def answer_404_for_what_is_gone() -> None:
 
         return make
 
+    replace(apigateway, "RequestValidatorNotFound", lambda _: _ValidatorNotFound)
     for name, exception in missing.items():
         replace(apigateway.APIGatewayBackend, name, guarded(exception))
+
+
+def _tagged(response: Any) -> Any:
+    """The REST API or domain name that a request about tags names; None for a stage."""
+    kind, _, name = unquote(response.path.split("/tags/")[1]).split("::/")[-1].partition("/")
+    if "/" in name:
+        return None
+    return response.backend.get_rest_api(name) if kind == "restapis" else response.backend.get_domain_name(name)
+
+
+def tag_rest_apis() -> None:
+    """API Gateway: REST APIs and domain names can be tagged, like stages. moto takes every ARN for a stage's."""
+
+    def get(original: Any) -> Any:
+        def get_tags(self: Any) -> str:
+            found = _tagged(self)
+            return original(self) if found is None else json.dumps({"tags": found.tags or {}})
+
+        return get_tags
+
+    def put(original: Any) -> Any:
+        def tag_resource(self: Any) -> str:
+            found = _tagged(self)
+            if found is None:
+                return original(self)
+            found.tags = (found.tags or {}) | self._get_param("tags")
+            return "{}"
+
+        return tag_resource
+
+    def remove(original: Any) -> Any:
+        def untag_resource(self: Any) -> str:
+            found = _tagged(self)
+            if found is None:
+                return original(self)
+            removed = self.querystring.get("tagKeys", [])
+            found.tags = {key: value for key, value in (found.tags or {}).items() if key not in removed}
+            return "{}"
+
+        return untag_resource
+
+    replace(APIGatewayResponse, "get_tags", get)
+    replace(APIGatewayResponse, "tag_resource", put)
+    replace(APIGatewayResponse, "untag_resource", remove)
+
+
+class _ValidatorNotFound(apigateway_exceptions.NotFoundException):
+    def __init__(self) -> None:
+        super().__init__("Invalid Request Validator identifier specified")
 
 
 # --- WAF
@@ -531,6 +585,49 @@ def update_every_function_setting() -> None:
     replace(awslambda.LambdaFunction, "update_function_code", update_code)
 
 
+# --- ECS
+
+KEPT_BY_SERVICES = {
+    "deploymentConfiguration": "deployment_configuration",
+    "healthCheckGracePeriodSeconds": "health_check_grace_period_seconds",
+    "enableExecuteCommand": "enable_execute_command",
+    "enableECSManagedTags": "enable_ecs_managed_tags",
+    "availabilityZoneRebalancing": "availability_zone_rebalancing",
+}
+
+
+def keep_service_settings() -> None:
+    """ECS: DescribeServices tells how a service is deployed and checked. moto forgets what CreateService says about it."""
+
+    def make(original: Any) -> Any:
+        def create_service(self: Any) -> Any:
+            answer = original(self)
+            name, cluster = self._get_param("serviceName"), self._get_param("cluster", "default")
+            (service,), _ = self.ecs_backend.describe_services(cluster, [name])
+            for parameter, attribute in KEPT_BY_SERVICES.items():
+                setattr(service, attribute, self._get_param(parameter))
+            return answer
+
+        return create_service
+
+    replace(EC2ContainerServiceResponse, "create_service", make)
+
+
+def follow_task_definitions() -> None:
+    """ECS: the primary deployment of a service runs the task definition that the service names. moto keeps the first one."""
+
+    def make(original: Any) -> Any:
+        def update_service(self: Any, service_properties: dict[str, Any]) -> Any:
+            service = original(self, service_properties)
+            for deployment in service.deployments[:1]:
+                deployment["taskDefinition"] = service.task_definition
+            return service
+
+        return update_service
+
+    replace(ecs.EC2ContainerServiceBackend, "update_service", make)
+
+
 # --- Cognito
 
 
@@ -566,11 +663,14 @@ FIXES: tuple[Callable[[], None], ...] = (
     keep_domain_name_settings,
     remove_method_settings,
     answer_404_for_what_is_gone,
+    tag_rest_apis,
     associate_one_web_acl,
     let_web_acls_lose_their_rules,
     serve_deployed_code,
     keep_function_settings,
     update_every_function_setting,
+    keep_service_settings,
+    follow_task_definitions,
     update_mfa_of_user_pools,
 )
 
