@@ -1,0 +1,84 @@
+"""What travels on the queue: analyses to run, from the API, and uploads to check, from S3's event notifications."""
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote_plus
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.client import SQSClient
+
+ULID_PATTERN = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
+_ULID = re.compile(ULID_PATTERN, re.ASCII)
+_UPLOAD_KEY = re.compile(rf"uploads/({ULID_PATTERN})", re.ASCII)
+
+LONG_POLL = 10
+"""Seconds. SQS allows 20; a worker that is told to stop has to be gone within 25."""
+
+
+class RunAnalysis(NamedTuple):
+    analysis_id: str
+    request_id: str
+
+
+class CheckUploads(NamedTuple):
+    upload_ids: tuple[str, ...]
+
+
+class Nothing(NamedTuple):
+    """S3's test event, or an event of an object that is no upload."""
+
+
+class Malformed(NamedTuple):
+    """No message of ours. It is left for the dead-letter queue."""
+
+
+Work = RunAnalysis | CheckUploads | Nothing | Malformed
+
+
+class Message(NamedTuple):
+    work: Work
+    receipt: str
+    message_id: str
+
+
+class Queue:
+    def __init__(self, sqs: "SQSClient", url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+
+    def send(self, analysis_id: str, request_id: str) -> None:
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=json.dumps({"analysis_id": analysis_id, "request_id": request_id}))
+
+    def receive(self) -> Message | None:
+        """The next message, or None after LONG_POLL seconds without one."""
+        answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=1, WaitTimeSeconds=LONG_POLL)
+        for message in answer.get("Messages", []):
+            return Message(parse(message.get("Body", "")), message.get("ReceiptHandle", ""), message.get("MessageId", ""))
+        return None
+
+    def done(self, message: Message) -> None:
+        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
+
+    def keep(self, message: Message, seconds: int) -> None:
+        """Hides the message for so long from now on; 0 gives it back at once."""
+        self._sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=message.receipt, VisibilityTimeout=seconds)
+
+
+def parse(body: str) -> Work:
+    """What a message asks for."""
+    try:
+        document = json.loads(body)
+        if "analysis_id" in document:
+            analysis_id, request_id = document["analysis_id"], document.get("request_id", "")
+            return RunAnalysis(analysis_id, str(request_id)) if _ULID.fullmatch(analysis_id) else Malformed()
+        if document.get("Event") == "s3:TestEvent":
+            return Nothing()
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html: keys are URL-encoded.
+        keys = [
+            unquote_plus(r["s3"]["object"]["key"]) for r in document["Records"] if r["eventName"].startswith("ObjectCreated:")
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Malformed()
+    upload_ids = tuple(match.group(1) for key in keys if (match := _UPLOAD_KEY.fullmatch(key)))
+    return CheckUploads(upload_ids) if upload_ids else Nothing()

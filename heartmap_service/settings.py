@@ -1,0 +1,85 @@
+"""What the API and the worker are told by their environment: ``HEARTMAP_…``, as the ECS task definitions write it.
+
+Unset and empty mean the same. A missing or malformed setting refuses the start and names the variable, never its value.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lambda_authorizer.assertion import decode_keys
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+class ServiceSettings(BaseSettings):
+    """Common to both processes. Sizes are in bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEARTMAP_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    environment: Literal["local", "dev", "prod"]
+    uploads_bucket: str
+    results_bucket: str
+    jobs_table: str
+    config_table: str
+    queue_url: str
+    max_upload_bytes: int = Field(default=5 * GIB, ge=1 * MIB, le=1024 * GIB)
+    job_memory_bytes: int = Field(default=4 * GIB, ge=2 * GIB)
+    """Address space of one analysis. HeartMAP's imports alone take 0.7 GB of it."""
+    scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
+    region: str = Field(validation_alias="AWS_REGION")
+    aws_endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
+
+
+class WorkerSettings(ServiceSettings):
+    """``numba_cache_seed`` is a directory that heartmap_service.warm made; each job gets a copy of its own."""
+
+    numba_cache_seed: Path | None = None
+
+
+class ApiSettings(ServiceSettings):
+    """``assertion_keys`` is the JSON of the service's secret, ``{"assertion_keys": {key_id: base64 of 32 bytes}}``."""
+
+    assertion_keys: dict[str, Any] = Field(repr=False)
+    stage: str = "live"
+    """API Gateway may send the stage's name to a private integration as the first segment of the path."""
+    internal_host: str
+    """The host of the integration's URI: the only Host header that is answered."""
+    bind_address: str = "127.0.0.1"
+    port: int = Field(default=8443, ge=1, le=65535)
+
+    @field_validator("assertion_keys")
+    @classmethod
+    def _decode(cls, secret: dict[str, Any]) -> dict[str, bytes]:
+        return decode_keys(secret.get("assertion_keys"))
+
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+def load(kind: type[Settings]) -> Settings:
+    """The settings in the environment. Raises SystemExit, with one line a variable, when they are not usable."""
+    try:
+        return kind()  # pyright: ignore[reportCallIssue]  # pydantic-settings takes the fields from the environment
+    except ValidationError as error:
+        lines = [f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors(include_input=False, include_url=False)]
+        raise SystemExit("The environment of this process is not usable:\n  " + "\n  ".join(lines)) from None
+    except ValueError:
+        # pydantic-settings, for a value that is not JSON; its text would quote the value.
+        raise SystemExit("The environment of this process is not usable:\n  HEARTMAP_ASSERTION_KEYS: not JSON") from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0])
+    return name if name.startswith("AWS_") else f"HEARTMAP_{name.upper()}"

@@ -1,0 +1,193 @@
+"""Uploaded and resulting objects in S3, and the URLs by which callers move the bytes themselves.
+
+A URL dies with the credentials that signed it. botocore renews a task's credentials 15 minutes before they end, so no URL lives longer.
+"""
+
+import base64
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+URL_SECONDS = 900
+CHUNK = 4 * 1024 * 1024
+
+
+class ObjectTooLarge(Exception):  # noqa: N818  # what it is, not an error of ours
+    """The object is larger than it may be."""
+
+
+class DownloadStopped(Exception):  # noqa: N818
+    """The caller no longer wants the object."""
+
+
+class PresignedPost(NamedTuple):
+    url: str
+    fields: dict[str, str]
+
+
+class Part(NamedTuple):
+    number: int
+    etag: str
+    bytes: int
+
+
+class StoredFile(NamedTuple):
+    """A published result. ``sha256`` in hex."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Uploads:
+    """The bucket in which each upload is the one object ``uploads/<upload_id>``."""
+
+    def __init__(self, s3: "S3Client", bucket: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+
+    def presigned_post(self, upload_id: str, *, least: int, most: int, request_id: str) -> PresignedPost:
+        """One POST of exactly this key, of ``least`` to ``most`` bytes, within URL_SECONDS."""
+        fields = {"x-amz-meta-request-id": request_id}
+        conditions: list[Any] = [["content-length-range", least, most], *({name: value} for name, value in fields.items())]
+        post = self._s3.generate_presigned_post(
+            self._bucket, self.key(upload_id), Fields=dict(fields), Conditions=conditions, ExpiresIn=URL_SECONDS
+        )
+        return PresignedPost(post["url"], post["fields"])
+
+    def put(self, upload_id: str, body: IO[bytes], *, request_id: str) -> None:
+        self._s3.upload_fileobj(body, self._bucket, self.key(upload_id), ExtraArgs={"Metadata": {"request-id": request_id}})
+
+    def start_multipart(self, upload_id: str, *, request_id: str) -> str:
+        """S3's id of the new multipart upload."""
+        answer = self._s3.create_multipart_upload(
+            Bucket=self._bucket, Key=self.key(upload_id), Metadata={"request-id": request_id}
+        )
+        return answer["UploadId"]
+
+    def part_url(self, upload_id: str, multipart_id: str, number: int, length: int) -> str:
+        """The URL to PUT one part of exactly ``length`` bytes to."""
+        return self._s3.generate_presigned_url(
+            "upload_part",
+            Params={
+                "Bucket": self._bucket,
+                "Key": self.key(upload_id),
+                "UploadId": multipart_id,
+                "PartNumber": number,
+                "ContentLength": length,
+            },
+            ExpiresIn=URL_SECONDS,
+        )
+
+    def parts(self, upload_id: str, multipart_id: str) -> list[Part] | None:
+        """The parts that S3 holds; None when the multipart upload is over."""
+        pages = self._s3.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=self.key(upload_id), UploadId=multipart_id)
+        try:
+            return [
+                Part(part.get("PartNumber", 0), part.get("ETag", "").strip('"'), part.get("Size", 0))
+                for page in pages
+                for part in page.get("Parts", [])
+            ]
+        except ClientError as error:
+            if _code(error) == "NoSuchUpload":
+                return None
+            raise
+
+    def complete_multipart(self, upload_id: str, multipart_id: str, parts: Iterable[Part]) -> None:
+        self._s3.complete_multipart_upload(
+            Bucket=self._bucket,
+            Key=self.key(upload_id),
+            UploadId=multipart_id,
+            MultipartUpload={"Parts": [{"PartNumber": part.number, "ETag": part.etag} for part in parts]},
+        )
+
+    def size(self, upload_id: str) -> int | None:
+        """Bytes of the object; None when there is none."""
+        try:
+            return self._s3.head_object(Bucket=self._bucket, Key=self.key(upload_id))["ContentLength"]
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return None
+            raise
+
+    def download(self, upload_id: str, destination: Path, *, most: int, wanted: Callable[[], bool]) -> bool:
+        """False when there is no such object. ``wanted`` is asked every CHUNK bytes.
+
+        Raises ObjectTooLarge before the first byte when there are more than ``most``, DownloadStopped when it is no longer wanted.
+        """
+        try:
+            answer = self._s3.get_object(Bucket=self._bucket, Key=self.key(upload_id))
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return False
+            raise
+        with contextlib.closing(answer["Body"]) as body, destination.open("wb") as file:
+            if answer["ContentLength"] > most:
+                raise ObjectTooLarge
+            for chunk in body.iter_chunks(CHUNK):
+                file.write(chunk)
+                if not wanted():
+                    raise DownloadStopped
+        return True
+
+    @staticmethod
+    def key(upload_id: str) -> str:
+        return f"uploads/{upload_id}"
+
+
+class Results:
+    """The bucket of ``results/<analysis_id>/<attempt>/<name>``: no attempt overwrites another's objects."""
+
+    def __init__(self, s3: "S3Client", bucket: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+
+    def put(self, analysis_id: str, attempt: int, file: Path, *, metadata: Mapping[str, str]) -> StoredFile:
+        """Stores one file under its name. S3 compares the SHA-256 with the bytes that it received."""
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256")
+            stream.seek(0)
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=self.key(analysis_id, attempt, file.name),
+                Body=stream,
+                ChecksumSHA256=base64.b64encode(digest.digest()).decode("ascii"),
+                ContentType=_CONTENT_TYPES.get(file.suffix, "application/octet-stream"),
+                Metadata={**metadata, "sha256": digest.hexdigest()},
+            )
+        return StoredFile(file.name, file.stat().st_size, digest.hexdigest())
+
+    def url(self, analysis_id: str, attempt: int, name: str) -> str:
+        return self._s3.generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self._bucket,
+                "Key": self.key(analysis_id, attempt, name),
+                "ResponseContentDisposition": f'attachment; filename="{name}"',
+            },
+            ExpiresIn=URL_SECONDS,
+        )
+
+    @staticmethod
+    def key(analysis_id: str, attempt: int, name: str) -> str:
+        return f"results/{analysis_id}/{attempt}/{name}"
+
+
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+_CONTENT_TYPES = {
+    ".png": "image/png",
+    ".csv": "text/csv; charset=utf-8",
+    ".json": "application/json",
+    ".h5ad": "application/x-hdf5",
+}
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
