@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 from botocore.exceptions import ClientError
 
 BOOTSTRAP = Path(__file__).with_name("lambda_bootstrap.py")
@@ -72,18 +73,18 @@ class Function:
     code: Path
 
 
-def read_function(name: str, directory: Path, *, client: Callable[[str], Any]) -> Function:
+def read_function(name: str, directory: Path, client: Any) -> Function:
     """Reads the function and unpacks its code below ``directory``.
 
     Args:
         name: name or ARN of the function.
         directory: private directory of the caller; the code of earlier versions in it is removed.
-        client: gives the boto3 client of a service.
+        client: boto3 client of Lambda.
 
     Raises FunctionUnusable.
     """
     try:
-        deployed = client("lambda").get_function(FunctionName=name)
+        deployed = client.get_function(FunctionName=name)
     except ClientError:
         raise FunctionUnusable(f"The function {name} is not deployed.") from None
     settings = deployed["Configuration"]
@@ -91,7 +92,7 @@ def read_function(name: str, directory: Path, *, client: Callable[[str], Any]) -
         raise FunctionUnusable(f"The function {name} is not a zip for Python: nothing else is run here.")
     if settings.get("Layers"):
         raise FunctionUnusable(f"The function {name} has layers, which are not run here.")
-    code = _unpack(_deployed_zip(settings["CodeSha256"], deployed["Code"]["Location"], client("s3")), directory)
+    code = _unpack(_deployed_zip(settings["CodeSha256"], deployed["Code"]["Location"]), directory)
     return Function(
         name=settings["FunctionName"],
         arn=settings["FunctionArn"],
@@ -106,15 +107,21 @@ def read_function(name: str, directory: Path, *, client: Callable[[str], Any]) -
     )
 
 
-def _deployed_zip(sha256: str, location: str, s3: Any) -> bytes:
-    """The zip with this hash. The emulated Lambda serves no code, and its Location names the key but not the bucket."""
-    key = location.split("?", 1)[0].split("/", 3)[-1]
-    for bucket in s3.list_buckets()["Buckets"]:
-        with contextlib.suppress(ClientError):
-            data = s3.get_object(Bucket=bucket["Name"], Key=key)["Body"].read(CODE_BYTES)
-            if base64.b64encode(hashlib.sha256(data).digest()).decode() == sha256:
-                return data
-    raise FunctionUnusable(f"No bucket holds the deployed code {key} with the deployed hash. Deploy it through a bucket.")
+def _deployed_zip(sha256: str, location: str) -> bytes:
+    """The zip, when it is the one that was deployed."""
+    data = bytearray()
+    try:
+        with httpx.Client(trust_env=False, timeout=30) as client, client.stream("GET", location) as response:
+            response.raise_for_status()
+            for chunk in response.iter_bytes():
+                data += chunk
+                if len(data) > CODE_BYTES:
+                    raise FunctionUnusable("The deployed zip is larger than Lambda takes.")
+    except httpx.HTTPError:
+        raise FunctionUnusable("The deployed code is not where it was put. Deploy again.") from None
+    if base64.b64encode(hashlib.sha256(data).digest()).decode() != sha256:
+        raise FunctionUnusable("The code is not the deployed one: its hash is another. Deploy again.")
+    return bytes(data)
 
 
 def _unpack(data: bytes, directory: Path) -> Path:

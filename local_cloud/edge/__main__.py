@@ -68,7 +68,7 @@ async def running_edge(state: Path, port: int) -> AsyncIterator[Edge]:
 
 async def _runtime(function_arn: str, state: Path, stack: contextlib.AsyncExitStack) -> LambdaRuntime:
     name = function_arn.rsplit(":", 1)[-1]
-    function = read_function(function_arn, state / "run" / "lambda" / name, client=deployed.client)
+    function = read_function(function_arn, state / "run" / "lambda" / name, deployed.client("lambda"))
     shipper = _shipper(function.log_group, function.log_stream, state / "log" / "authorizer.log", stack)
     runtime = LambdaRuntime(function, shipper.write)
     stack.push_async_callback(runtime.stop)

@@ -14,6 +14,8 @@ from local_cloud import lambda_runtime
 from local_cloud.lambda_runtime import FunctionCrashed, FunctionError, FunctionTimedOut, FunctionUnusable, LambdaRuntime
 from local_cloud.log_shipper import LogShipper
 
+pytestmark = pytest.mark.usefixtures("local_environment")
+
 HANDLER = """
 import os, sys, time
 
@@ -58,8 +60,6 @@ def deploy(aws: Callable, zipped: Callable[..., bytes], tmp_path: Path) -> Calla
         except iam.exceptions.EntityAlreadyExistsException:
             arn = iam.get_role(RoleName="function")["Role"]["Arn"]
         s3.create_bucket(Bucket="artifacts")
-        s3.create_bucket(Bucket="other-bucket")
-        s3.put_object(Bucket="other-bucket", Key="authorizer/code.zip", Body=b"another object of the same name")
         body = code if isinstance(code, bytes) else zipped(app=code)
         s3.put_object(Bucket="artifacts", Key="authorizer/code.zip", Body=body)
         name = f"function-{os.urandom(4).hex()}"
@@ -67,7 +67,7 @@ def deploy(aws: Callable, zipped: Callable[..., bytes], tmp_path: Path) -> Calla
         functions.create_function(
             FunctionName=name, Role=arn, Code={"S3Bucket": "artifacts", "S3Key": "authorizer/code.zip"}, **arguments
         )
-        return lambda_runtime.read_function(name, tmp_path / "code", client=aws)
+        return lambda_runtime.read_function(name, tmp_path / "code", aws("lambda"))
 
     return make
 
@@ -217,8 +217,15 @@ async def test_stopping_leaves_no_process(run: Callable) -> None:
 def test_code_that_is_not_the_deployed_one_is_refused(deploy: Callable, aws: Callable, tmp_path: Path) -> None:
     function = deploy()
     aws("s3").put_object(Bucket="artifacts", Key="authorizer/code.zip", Body=b"exchanged after the deployment")
-    with pytest.raises(FunctionUnusable, match="deployed hash"):
-        lambda_runtime.read_function(function.name, tmp_path / "again", client=aws)
+    with pytest.raises(FunctionUnusable, match="not the deployed one"):
+        lambda_runtime.read_function(function.name, tmp_path / "again", aws("lambda"))
+
+
+def test_code_that_is_gone_is_refused(deploy: Callable, aws: Callable, tmp_path: Path) -> None:
+    function = deploy()
+    aws("s3").delete_object(Bucket="artifacts", Key="authorizer/code.zip")
+    with pytest.raises(FunctionUnusable, match="not where it was put"):
+        lambda_runtime.read_function(function.name, tmp_path / "again", aws("lambda"))
 
 
 def test_a_runtime_that_is_not_python_is_refused(deploy: Callable) -> None:
@@ -228,7 +235,7 @@ def test_a_runtime_that_is_not_python_is_refused(deploy: Callable) -> None:
 
 def test_a_function_that_is_not_deployed_is_refused(aws: Callable, tmp_path: Path) -> None:
     with pytest.raises(FunctionUnusable, match="not deployed"):
-        lambda_runtime.read_function("absent", tmp_path, client=aws)
+        lambda_runtime.read_function("absent", tmp_path, aws("lambda"))
 
 
 def test_the_environment_never_holds_the_hosts_credentials(deploy: Callable, monkeypatch) -> None:
