@@ -20,7 +20,10 @@ def from_b64url(text: str) -> bytes:
     Raises ValueError for padding, for characters outside the alphabet (which Python's decoder skips) and for set bits
     after the last byte (RFC 4648, section 3.5).
     """
-    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        raise ValueError("not base64url") from None
     if b64url(data) != text:
         raise ValueError("not canonical base64url")
     return data
@@ -49,8 +52,8 @@ def json_object(data: bytes) -> dict[str, Any]:
     """
     try:
         value = _DECODER.decode(data.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise ValueError("not JSON in UTF-8") from None
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004  # it is the document that is wrong, not the caller's type
     return value

@@ -44,8 +44,7 @@ def verify(
 ) -> Caller:
     """Who the token belongs to. ``key_for`` gives the user pool's key of an id; ``now`` is in seconds since the epoch.
 
-    Raises Refused for every token that one of ``issuers`` did not issue to one of ``client_ids`` as an access token, and for those
-    that are not valid now.
+    Raises Refused for whatever is not an access token from one of ``issuers`` for one of ``client_ids``, or is not valid now.
     """
     claims = _verified_claims(token, key_for)
     _check_times(claims, now)

@@ -1,0 +1,139 @@
+import base64
+import hmac
+import json
+from typing import Any
+
+import pytest
+
+from lambda_authorizer.assertion import Assertion, AssertionRefused, Keys, decode_keys, mint, verify
+from lambda_authorizer.encoding import b64url
+
+NOW = 1_800_000_000.75
+KEYS = Keys("new", {"old": b"o" * 32, "new": b"n" * 32})
+SAID: dict[str, Any] = {
+    "principal": "someone",
+    "groups": ["viewer", "analyst"],
+    "scopes": ["models:read"],
+    "route": "/analyses/{analysis_id}",
+    "method": "GET",
+    "request_id": "r-1",
+}
+
+
+def minted(**changes: Any) -> str:
+    return mint(KEYS, **(SAID | {"now": NOW} | changes))
+
+
+def forged(payload: bytes, *, key: bytes = KEYS.keys["new"], head: str = "v1.new") -> str:
+    """What a holder of the key could write but ``mint`` does not."""
+    signed = f"{head}.{b64url(payload)}"
+    return f"{signed}.{b64url(hmac.digest(key, signed.encode(), 'sha256'))}"
+
+
+def payload(**changes: Any) -> bytes:
+    said = {"sub": "p", "groups": [], "scopes": [], "route": "/", "method": "GET", "request_id": "r", "iat": int(NOW)} | changes
+    return json.dumps({name: value for name, value in said.items() if value is not ...}).encode()
+
+
+def test_a_valid_assertion_says_what_the_authorizer_decided() -> None:
+    assert verify(minted(), KEYS.keys, now=NOW) == Assertion(
+        "someone", frozenset({"viewer", "analyst"}), frozenset({"models:read"}), "/analyses/{analysis_id}", "GET", "r-1", int(NOW)
+    )
+    assert verify(forged(payload()), KEYS.keys, now=NOW).principal == "p"
+
+
+def test_the_key_that_signed_before_a_rotation_is_still_good() -> None:
+    assert verify(minted(), {"new": b"n" * 32, "newer": b"x" * 32}, now=NOW).principal == "someone"
+
+
+@pytest.mark.parametrize("late", [-5, 0, 29])
+def test_it_is_good_for_half_a_minute(late: int) -> None:
+    assert verify(minted(), KEYS.keys, now=int(NOW) + late)
+
+
+@pytest.mark.parametrize(("late", "reason"), [(30.5, "expired"), (3600, "expired"), (-6, "issued in the future")])
+def test_it_is_good_at_no_other_time(late: float, reason: str) -> None:
+    with pytest.raises(AssertionRefused, match=reason):
+        verify(minted(), KEYS.keys, now=int(NOW) + late)
+
+
+def test_a_change_to_any_character_is_noticed() -> None:
+    text = minted()
+    for position, character in enumerate(text):
+        changed = text[:position] + ("A" if character != "A" else "B") + text[position + 1 :]
+        with pytest.raises(AssertionRefused):
+            verify(changed, KEYS.keys, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "v1",
+        "v1...",
+        "v1.new..",
+        minted() + "=",
+        minted() + ".x",
+        " " + minted(),
+        minted() + "\n",
+        minted().replace("v1.", "v2."),
+        minted().replace("v1.new", "v1.old"),
+        minted().replace("v1.new", "v1.other"),
+        forged(payload(), key=b"x" * 32),
+        forged(payload(), head="v2.new"),
+        "v1.new." + "A" * 5000 + ".A",
+        "v1.n\u00e9w.e30.AAAA",
+    ],
+)
+def test_what_no_key_holder_wrote_is_refused(text: str) -> None:
+    with pytest.raises(AssertionRefused):
+        verify(text, KEYS.keys, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        payload(sub=...),
+        payload(sub=""),
+        payload(sub=7),
+        payload(groups="viewer"),
+        payload(groups=[["viewer"]]),
+        payload(scopes=None),
+        payload(iat=True),
+        payload(iat=NOW),
+        payload(iat="1800000000"),
+        payload(more=1),
+        b'{"sub": "a", ' + payload()[1:],
+    ],
+)
+def test_a_signed_payload_of_another_form_is_refused(body: bytes) -> None:
+    with pytest.raises(AssertionRefused, match="malformed payload"):
+        verify(forged(body), KEYS.keys, now=NOW)
+
+
+def test_keys_are_read_from_the_secret() -> None:
+    assert decode_keys({"k": base64.b64encode(b"x" * 32).decode()}) == {"k": b"x" * 32}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        {},
+        [],
+        "k",
+        {"k": ""},
+        {"k": 7},
+        {"k": "é"},
+        {"k": "!" * 44},
+        {"k": base64.b64encode(b"x" * 31).decode()},
+        {"a.b": "x"},
+        {"": "x"},
+    ],
+)
+def test_malformed_keys_are_refused(given: object) -> None:
+    with pytest.raises(ValueError, match=r"assertion[_ ]key"):
+        decode_keys(given)

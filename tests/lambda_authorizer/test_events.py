@@ -1,0 +1,220 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lambda_authorizer.events import Origin, authorization, origin, read
+from lambda_authorizer.reasons import Reason, Refused
+
+ID = "01JDDY0Z4Q8R6N5V3T7W2X9YAB"
+
+
+@pytest.fixture
+def event(make_event) -> dict[str, Any]:
+    return make_event("GET", "/analyses/{analysis_id}", "Bearer x")
+
+
+def refused(call: Callable[[], object]) -> Reason:
+    with pytest.raises(Refused) as caught:
+        call()
+    return caught.value.reason
+
+
+def test_a_request_is_read(event: dict[str, Any]) -> None:
+    request = read(event, region="us-east-1")
+    assert (request.method, request.route, request.parameters) == ("GET", "/analyses/{analysis_id}", {"analysis_id": ID})
+    assert request.method_arn == f"arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/live/GET/analyses/{ID}"
+    assert (request.region, request.request_id) == ("us-east-1", "c6af9ac6-7b61-11e6-9a41-93e8deadbeef")
+    assert authorization(event) == "Bearer x"
+
+
+def test_the_root_is_read(make_event) -> None:
+    assert read(make_event("GET", "/", None), region=None).route == "/"
+
+
+def test_a_custom_domains_path_has_no_stage(event: dict[str, Any]) -> None:
+    event["requestContext"]["path"] = event["path"]
+    assert read(event, region=None)
+
+
+def test_what_api_gateway_may_leave_out_it_may_leave_out(event: dict[str, Any]) -> None:
+    for name in ("type", "pathParameters", "queryStringParameters", "multiValueHeaders", "stageVariables"):
+        event.pop(name, None)
+    event["requestContext"] = {"requestId": "r-1"}
+    assert read(event, region="us-east-1").request_id == "r-1"
+    assert authorization(event) == "Bearer x"
+
+
+@pytest.mark.parametrize("value", [None, ..., "", 7, [], {}])
+@pytest.mark.parametrize("name", ["methodArn", "path", "resource", "httpMethod", "requestContext"])
+def test_a_field_that_is_missing_or_of_another_type_is_refused(event: dict[str, Any], name: str, value: Any) -> None:
+    event[name] = value
+    if value is ...:
+        del event[name]
+    assert refused(lambda: read(event, region=None)) in {Reason.EVENT_MALFORMED, Reason.EVENT_MISMATCH}
+
+
+@pytest.mark.parametrize("request_id", [None, "", 7, "a b", "a\nb", "é", "x" * 129, ["r"]])
+def test_a_request_needs_an_id(event: dict[str, Any], request_id: Any) -> None:
+    event["requestContext"]["requestId"] = request_id
+    assert refused(lambda: read(event, region=None)) is Reason.EVENT_MALFORMED
+
+
+@pytest.mark.parametrize("event", [None, [], "event", 7, {}])
+def test_what_is_no_event_is_refused(event: object) -> None:
+    assert refused(lambda: read(event, region=None)) is Reason.EVENT_MALFORMED
+
+
+ARN = f"arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/live/GET/analyses/{ID}"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "TOKEN"},
+        {"type": None},
+        {"httpMethod": "POST"},
+        {"httpMethod": "get"},
+        {"httpMethod": "*"},
+        {"path": "/analyses"},
+        {"path": f"/analyses/{ID}/"},
+        {"path": f"/analyses/{ID}/results"},
+        {"path": f"//analyses/{ID}"},
+        {"path": f"/live/analyses/{ID}"},
+        {"path": f"analyses/{ID}"},
+        {"path": f"/ANALYSES/{ID}"},
+        {"resource": "/analyses"},
+        {"resource": "/uploads/{upload_id}"},
+        {"resource": "/analyses/{analysis_id}/results"},
+        {"resource": "/{proxy+}"},
+        {"resource": f"/analyses/{ID}\n"},
+        {"pathParameters": {"analysis_id": "01JDDY0Z4Q8R6N5V3T7W2X9YAC"}},
+        {"pathParameters": {"upload_id": ID}},
+        {"pathParameters": {"analysis_id": ID, "more": "x"}},
+        {"pathParameters": "text"},
+        {"methodArn": ARN.replace("/GET/", "/DELETE/")},
+        {"methodArn": ARN.replace("/GET/", "/*/")},
+        {"methodArn": ARN.replace("/live/", "/*/")},
+        {"methodArn": ARN.replace("analyses", "uploads")},
+        {"methodArn": ARN + "/results"},
+        {"methodArn": ARN + "\n"},
+        {"methodArn": ARN.replace(":aws:", ":aws-cn:")},
+        {"methodArn": ARN.replace("us-east-1", "eu-west-1")},
+        {"methodArn": ARN.replace("us-east-1", "*")},
+        {"methodArn": ARN.replace("us-east-1", "")},
+        {"methodArn": ARN.replace("execute-api", "lambda")},
+        {"methodArn": ARN.replace("123456789012", "*")},
+        {"methodArn": "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/live"},
+        {"methodArn": "*"},
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(event: dict[str, Any], changes: dict[str, Any]) -> None:
+    assert refused(lambda: read(event | changes, region="us-east-1")) in {Reason.EVENT_MALFORMED, Reason.EVENT_MISMATCH}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stage": "prod"},
+        {"apiId": "other"},
+        {"accountId": "210987654321"},
+        {"httpMethod": "DELETE"},
+        {"resourcePath": "/analyses"},
+        {"path": "/live/analyses"},
+        {"path": f"/prod/analyses/{ID}"},
+        {"stage": ["live"]},
+        {"httpMethod": {}},
+    ],
+)
+def test_a_context_that_contradicts_the_rest_is_refused(event: dict[str, Any], changes: dict[str, Any]) -> None:
+    event["requestContext"] |= changes
+    assert refused(lambda: read(event, region="us-east-1")) is Reason.EVENT_MISMATCH
+
+
+@pytest.mark.parametrize(
+    "part", ["*", "?", "$", "a*", "x?y", "${stageVariables.x}", "%2e%2e", "%2F", "a b", "a;b", "a\nb", "é", "a\\b", "a:b"]
+)
+def test_a_path_with_a_wildcard_or_a_second_spelling_is_refused(make_event, part: str) -> None:
+    event = make_event("GET", "/analyses/{analysis_id}", "Bearer x")
+    path = f"/analyses/{part}"
+    event |= {
+        "path": path,
+        "methodArn": event["methodArn"].replace(f"/analyses/{ID}", path),
+        "pathParameters": {"analysis_id": part},
+    }
+    event["requestContext"]["path"] = f"/live{path}"
+    assert refused(lambda: read(event, region=None)) is Reason.EVENT_MALFORMED
+
+
+def test_the_region_is_the_lambdas_own_where_that_is_known(event: dict[str, Any]) -> None:
+    assert read(event, region=None)
+    assert refused(lambda: read(event, region="eu-central-1")) is Reason.EVENT_MISMATCH
+
+
+@pytest.mark.parametrize(("region", "partition"), [("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn")])
+def test_other_partitions_are_read_with_their_regions(event: dict[str, Any], region: str, partition: str) -> None:
+    event["methodArn"] = ARN.replace("us-east-1", region).replace(":aws:", f":{partition}:")
+    assert read(event, region=region).region == region
+    event["methodArn"] = ARN.replace("us-east-1", region)
+    assert refused(lambda: read(event, region=region)) is Reason.EVENT_MISMATCH
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION", "aUTHORIZATION"])
+def test_header_names_match_in_any_case(event: dict[str, Any], name: str) -> None:
+    assert authorization(event | {"headers": {name: "Bearer x"}, "multiValueHeaders": {name: ["Bearer x"]}}) == "Bearer x"
+
+
+ONE, TWO = "Bearer one", "Bearer two"
+
+
+@pytest.mark.parametrize(
+    ("headers", "multiple", "reason"),
+    [
+        (None, None, Reason.NO_CREDENTIAL),
+        ({}, {}, Reason.NO_CREDENTIAL),
+        ({"Host": "x"}, {"Host": ["x"]}, Reason.NO_CREDENTIAL),
+        ({"Authorization": ONE, "authorization": TWO}, None, Reason.SEVERAL_CREDENTIALS),
+        ({"Authorization": ONE, "authorization": ONE}, None, Reason.SEVERAL_CREDENTIALS),
+        ({"Authorization": TWO}, {"Authorization": [ONE, TWO]}, Reason.SEVERAL_CREDENTIALS),
+        ({"Authorization": ONE}, {"Authorization": [ONE, ONE]}, Reason.SEVERAL_CREDENTIALS),
+        ({"Authorization": ONE}, {"Authorization": [ONE], "authorization": [TWO]}, Reason.SEVERAL_CREDENTIALS),
+        ({"Authorization": ONE, "x-api-key": "k"}, None, Reason.SEVERAL_CREDENTIALS),
+        ({"Authorization": ONE, "X-API-Key": "k"}, {"Authorization": [ONE], "X-API-Key": ["k"]}, Reason.SEVERAL_CREDENTIALS),
+        ({"Authorization": ONE, "Proxy-Authorization": TWO}, None, Reason.SEVERAL_CREDENTIALS),
+        ({"Authorization": ONE}, {"Authorization": [TWO]}, Reason.HEADERS_MISMATCH),
+        ({"Authorization": ONE}, {}, Reason.HEADERS_MISMATCH),
+        ({}, {"Authorization": [ONE]}, Reason.HEADERS_MISMATCH),
+        (None, {"Authorization": [ONE]}, Reason.HEADERS_MISMATCH),
+        ({"Authorization": ONE, "Host": "x"}, {"Authorization": [ONE]}, Reason.HEADERS_MISMATCH),
+        ({"Authorization": ONE, "Host": "x"}, {"Authorization": [ONE], "Host": ["y"]}, Reason.HEADERS_MISMATCH),
+        ({"Authorization": ONE, "authorization": ONE}, {"Authorization": [ONE]}, Reason.HEADERS_MISMATCH),
+        ({"Authorization": None}, None, Reason.EVENT_MALFORMED),
+        ({"Authorization": [ONE]}, None, Reason.EVENT_MALFORMED),
+        ({"Authorization": ONE}, {"Authorization": ONE}, Reason.EVENT_MALFORMED),
+        ({"Authorization": ONE}, {"Authorization": []}, Reason.EVENT_MALFORMED),
+        ({"Authorization": ONE}, {"Authorization": [None]}, Reason.EVENT_MALFORMED),
+        ([], None, Reason.EVENT_MALFORMED),
+        ("Authorization: Bearer", None, Reason.EVENT_MALFORMED),
+        ({7: ONE}, None, Reason.EVENT_MALFORMED),
+    ],
+)
+def test_there_must_be_exactly_one_credential(event: dict[str, Any], headers: Any, multiple: Any, reason: Reason) -> None:
+    assert refused(lambda: authorization(event | {"headers": headers, "multiValueHeaders": multiple})) is reason
+
+
+@pytest.mark.parametrize("field", ["queryStringParameters", "multiValueQueryStringParameters"])
+def test_a_token_in_the_query_is_a_second_credential(event: dict[str, Any], field: str) -> None:
+    assert refused(lambda: authorization(event | {field: {"Access_Token": "x"}})) is Reason.SEVERAL_CREDENTIALS
+    assert authorization(event | {field: {"limit": "10"}}) == "Bearer x"
+
+
+def test_the_origin_is_what_has_the_right_form() -> None:
+    assert origin({"requestContext": {"requestId": "r", "identity": {"sourceIp": "2001:db8::1"}}}) == Origin("r", "2001:db8::1")
+    for nothing in (
+        None,
+        7,
+        {},
+        {"requestContext": []},
+        {"requestContext": {"requestId": "a\nb", "identity": {"sourceIp": "x\n"}}},
+    ):
+        assert origin(nothing) == Origin(None, None)

@@ -1,0 +1,125 @@
+import itertools
+
+import pytest
+
+from lambda_authorizer.access_policy import ACCESS_POLICY, GROUPS, SCOPES
+from lambda_authorizer.policy import Caller, decide, document
+from lambda_authorizer.reasons import Reason
+
+# Written out, not derived: the table is what this checks. v, a, A: viewer, analyst, admin; then the scope that opens the route.
+MATRIX = """
+GET     /                                 v a A  *
+GET     /health                           v a A  *
+GET     /models                           v a A  models:read
+GET     /config                           v a A  config:read
+POST    /config                           - - A  config:write
+POST    /uploads                          - a A  uploads:write
+GET     /uploads/{upload_id}              - a A  uploads:read
+POST    /uploads/{upload_id}/parts        - a A  uploads:write
+POST    /uploads/{upload_id}/complete     - a A  uploads:write
+POST    /analyses                         - a A  analyses:write
+GET     /analyses                         v a A  analyses:read
+GET     /analyses/{analysis_id}           v a A  analyses:read
+GET     /analyses/{analysis_id}/results   v a A  analyses:read
+PATCH   /analyses/{analysis_id}           - a A  analyses:write
+DELETE  /analyses/{analysis_id}           - a A  analyses:write
+POST    /analyze                          - a A  analyses:write
+"""
+ROWS = [line.split() for line in MATRIX.strip().splitlines()]
+ID = {"id": "01JDDY0Z4Q8R6N5V3T7W2X9YAB"}
+
+
+def caller(groups: set[str] | frozenset[str] = frozenset(), scopes: set[str] | frozenset[str] = frozenset()) -> Caller:
+    return Caller("someone", frozenset(groups), frozenset(scopes), "token")
+
+
+def opened(method: str, route: str, who: Caller) -> bool:
+    return decide(who, method=method, route=route, parameters=ID) is Reason.ALLOWED
+
+
+def test_the_matrix_has_every_route() -> None:
+    assert {(method, route) for method, route, *_ in ROWS} == {(rule.method, rule.route) for rule in ACCESS_POLICY}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[f"{row[0]} {row[1]}" for row in ROWS])
+def test_a_route_opens_to_exactly_these(row: list[str]) -> None:
+    method, route, viewer, analyst, admin, scope = row
+    anyone = scope == "*"
+    assert opened(method, route, caller()) is anyone
+    for group, mark in (("viewer", viewer), ("analyst", analyst), ("admin", admin)):
+        assert opened(method, route, caller({group})) is (mark != "-"), group
+    for each in SCOPES:
+        assert opened(method, route, caller(scopes={each})) is (anyone or each == scope), each
+
+
+def test_more_groups_and_scopes_open_what_each_opens_and_no_more() -> None:
+    for method, route, *_ in ROWS:
+        for one, other in itertools.combinations(sorted(GROUPS), 2):
+            expected = opened(method, route, caller({one})) or opened(method, route, caller({other}))
+            assert opened(method, route, caller({one, other})) is expected
+        for group, scope in itertools.product(GROUPS, SCOPES):
+            expected = opened(method, route, caller({group})) or opened(method, route, caller(scopes={scope}))
+            assert opened(method, route, caller({group}, {scope})) is expected
+
+
+@pytest.mark.parametrize(
+    ("method", "route"),
+    [
+        ("POST", "/token"),
+        ("GET", "/token"),
+        ("DELETE", "/config"),
+        ("PUT", "/analyses/{analysis_id}"),
+        ("OPTIONS", "/"),
+        ("HEAD", "/models"),
+        ("GET", "/docs"),
+        ("GET", "/analyses/{upload_id}"),
+        ("get", "/models"),
+    ],
+)
+def test_a_route_that_is_not_in_the_table_opens_to_nobody(method: str, route: str) -> None:
+    assert decide(caller(GROUPS, SCOPES), method=method, route=route, parameters={}) is Reason.NO_SUCH_ROUTE
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1",
+        "01jddy0z4q8r6n5v3t7w2x9yab",
+        "81JDDY0Z4Q8R6N5V3T7W2X9YAB",
+        "01JDDY0Z4Q8R6N5V3T7W2X9YAI",
+        "01JDDY0Z4Q8R6N5V3T7W2X9YABC",
+        "..",
+    ],
+)
+def test_an_id_that_is_no_ulid_is_denied(value: str) -> None:
+    assert (
+        decide(caller({"admin"}), method="GET", route="/analyses/{analysis_id}", parameters={"analysis_id": value})
+        is Reason.ID_MALFORMED
+    )
+
+
+def test_the_policy_names_the_one_call() -> None:
+    who = Caller("someone", frozenset({"viewer", "admin"}), frozenset({"models:read"}), "api_key", key_id="ABCDEFGH")
+    assert document("Allow", who, method_arn="arn:x", request_id="r", assertion="v1.x") == {
+        "principalId": "someone",
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": "arn:x"}],
+        },
+        "context": {
+            "principal": "someone",
+            "groups": "admin,viewer",
+            "scopes": "models:read",
+            "auth_method": "api_key",
+            "key_id": "ABCDEFGH",
+            "request_id": "r",
+            "assertion": "v1.x",
+        },
+    }
+
+
+def test_a_deny_carries_no_assertion() -> None:
+    answer = document("Deny", caller(), method_arn="arn:x", request_id="r")
+    assert answer["policyDocument"]["Statement"][0]["Effect"] == "Deny"
+    assert "assertion" not in answer["context"]
+    assert all(isinstance(value, str) for value in answer["context"].values())
