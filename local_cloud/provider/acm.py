@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 

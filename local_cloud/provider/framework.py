@@ -52,16 +52,18 @@ UNKNOWN: Final = _Unknown()
 
 @dataclass(frozen=True)
 class FileContent:
-    """A FileAsset or StringAsset: exactly one of path and text is set."""
+    """A FileAsset (path) or a StringAsset (text). Two are equal when their hashes are; a stack's state may hold nothing else."""
 
-    path: Path | None
-    text: str | None
+    path: Path | None = field(compare=False)
+    text: str | None = field(compare=False)
     sha256: str
 
     def read(self) -> bytes:
         """The content. Raises Refused when the file is not there."""
         if self.path is None:
-            return (self.text or "").encode()
+            if self.text is None:
+                raise Refused("the content of an asset is not known any more: deploy from the program")
+            return self.text.encode()
         try:
             return self.path.read_bytes()
         except OSError as error:
@@ -72,8 +74,8 @@ class FileContent:
 class Archive:
     """A FileArchive (path) or an AssetArchive (entries)."""
 
-    path: Path | None
-    entries: Mapping[str, FileContent | Archive] = field(default_factory=dict)
+    path: Path | None = field(compare=False)
+    entries: Mapping[str, FileContent | Archive] = field(default_factory=dict, compare=False)
     sha256: str = ""
 
 

@@ -105,8 +105,8 @@ def _encode_value(value: Any) -> Any:
     if value is UNKNOWN:
         return UNKNOWN_TEXT
     if isinstance(value, FileContent):
-        content = {"path": str(value.path)} if value.path else {"text": value.text}
-        return {SIGNATURE_KEY: ASSET, "hash": value.sha256, **content}
+        content = {"path": str(value.path) if value.path else None, "text": value.text}
+        return {SIGNATURE_KEY: ASSET, "hash": value.sha256, **{key: item for key, item in content.items() if item is not None}}
     if isinstance(value, Archive):
         content = {"path": str(value.path)} if value.path else {"assets": _encode_value(value.entries)}
         return {SIGNATURE_KEY: ARCHIVE, "hash": value.sha256, **content}
