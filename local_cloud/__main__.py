@@ -153,22 +153,34 @@ def make_users(cognito: Any, pool: str, users: dict[str, dict[str, str]]) -> Non
 
 
 def build_data(state: Path) -> None:
-    """The bundled data set, and a numba cache that is warm: both are made once."""
-    with step("Preparing the bundled data set and HeartMAP's compiled code"):
-        for made, command in (
-            (state / DATA_SET, ["heartmap_service.dataset", str(state / DATA_SET)]),
-            (state / "numba", ["heartmap_service.warm", str(state / "numba")]),
-        ):
-            if made.exists():
-                continue
-            done = subprocess.run(
-                [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=engine.PROJECT
-            )
-            if done.returncode != 0:
-                (state / "log").mkdir(exist_ok=True)
-                log = state / "log" / "build.log"
-                log.write_text(done.stdout + done.stderr)
-                raise UpFailed(f"`python -m {command[0]}` failed. Read {log}.")
+    """The bundled data set, and the caches of HeartMAP's compiled code: made once in `.tools`, copied into each environment.
+
+    Raises:
+        UpFailed: one of them could not be made.
+    """
+    sources = [engine.PROJECT / file for file in ("requirements.txt", "heartmap_service/dataset.py", "heartmap_service/warm.py")]
+    version = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:16]
+    built = engine.PROJECT / ".tools" / "heartmap" / version
+    if not built.exists():
+        with step("Preparing the bundled data set and HeartMAP's compiled code"):
+            shutil.rmtree(built.parent, ignore_errors=True)
+            making = built.parent / "making"
+            making.mkdir(parents=True)
+            for module, made in (("heartmap_service.dataset", DATA_SET), ("heartmap_service.warm", "caches")):
+                run_build(module, making / made, state)
+            making.replace(built)
+    shutil.copyfile(built / DATA_SET, state / DATA_SET)
+    shutil.copytree(built / "caches", state / "caches", dirs_exist_ok=True)
+
+
+def run_build(module: str, made: Path, state: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(made)], capture_output=True, text=True, check=False, cwd=engine.PROJECT
+    )
+    if done.returncode != 0:
+        log = state / "log" / "build.log"
+        log.write_text(done.stdout + done.stderr)
+        raise UpFailed(f"`python -m {module}` failed. Read {log}.")
 
 
 def deploy_stack(state: Path, endpoint: str) -> dict[str, Any]:

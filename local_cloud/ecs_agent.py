@@ -97,7 +97,7 @@ def main() -> None:
         # What the container's own network and volume would make of the definition: a loopback address, and a private directory.
         "HEARTMAP_BIND_ADDRESS": "127.0.0.1",
         "HEARTMAP_SCRATCH_DIR": str(scratch),
-        "HEARTMAP_NUMBA_CACHE_SEED": str(arguments.state / "numba"),
+        "HEARTMAP_NUMBA_CACHE_SEED": str(arguments.state / "caches"),
         supervisor.MARK: str(arguments.state),
     }
     if arguments.port is not None:
