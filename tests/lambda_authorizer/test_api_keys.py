@@ -50,8 +50,8 @@ def moto_url(names) -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    credentials = {"region_name": "us-east-1", "aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    table = boto3.client("dynamodb", endpoint_url=url, **credentials)
+    session = boto3.Session(region_name="us-east-1", aws_access_key_id="local", aws_secret_access_key="local")
+    table = session.client("dynamodb", endpoint_url=url)
     table.create_table(
         TableName=TABLE,
         KeySchema=[{"AttributeName": "public_id", "KeyType": "HASH"}],
@@ -60,7 +60,7 @@ def moto_url(names) -> Iterator[str]:
     )
     for key_id, changes in KEYS.items():
         table.put_item(TableName=TABLE, Item=item(key_id, names.pepper, **changes))
-    secrets = boto3.client("secretsmanager", endpoint_url=url, **credentials)
+    secrets = session.client("secretsmanager", endpoint_url=url)
     arn = secrets.create_secret(Name="authorizer", SecretString=json.dumps(names.secret))["ARN"]
     yield f"{url} {arn}"
     server.stop()

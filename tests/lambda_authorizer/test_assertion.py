@@ -17,11 +17,12 @@ SAID: dict[str, Any] = {
     "route": "/analyses/{analysis_id}",
     "method": "GET",
     "request_id": "r-1",
+    "now": NOW,
 }
 
 
 def minted(**changes: Any) -> str:
-    return mint(KEYS, **(SAID | {"now": NOW} | changes))
+    return mint(KEYS, **(SAID | changes))
 
 
 def forged(payload: bytes, *, key: bytes = KEYS.keys["new"], head: str = "v1.new") -> str:
