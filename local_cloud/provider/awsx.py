@@ -23,6 +23,7 @@ from local_cloud.provider import wire
 from local_cloud.provider.framework import UNKNOWN, Refused
 from local_cloud.provider.plugin import clear_errors, serve
 
+CHECKOUT: Final = Path(__file__).resolve().parent.parent.parent
 IMAGE: Final = "awsx:ecr:Image"
 IMAGE_ARGUMENTS: Final = frozenset(
     {"repositoryUrl", "args", "cacheFrom", "context", "dockerfile", "imageName", "imageTag", "platform", "registryId", "target"}
@@ -92,8 +93,8 @@ def image_uri(inputs: Mapping[str, Any]) -> Any:
         raise Refused('the argument "repositoryUrl" is missing')
     if wire.contains_unknown(dict(inputs)):
         return UNKNOWN
-    directory = Path(inputs.get("context", "."))
-    dockerfile = Path(inputs["dockerfile"]) if "dockerfile" in inputs else directory / "Dockerfile"
+    # Relative to this checkout: the engine itself may run beside a copy of the stack's files.
+    dockerfile = CHECKOUT / inputs.get("dockerfile", f"{inputs.get('context', '.')}/Dockerfile")
     try:
         text = dockerfile.read_bytes()
     except OSError as error:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from local_cloud.provider.framework import (
     UNKNOWN,
@@ -20,6 +20,16 @@ from local_cloud.provider.framework import (
     tag_changes,
 )
 from local_cloud.provider.names import given, live, one, same_set
+
+# What ECS fills in where a container definition says nothing.
+CONTAINER_DEFAULTS: Final[dict[str, Any]] = {
+    "cpu": 0,
+    "essential": True,
+    "environment": [],
+    "mountPoints": [],
+    "portMappings": [],
+    "volumesFrom": [],
+}
 
 
 def _tag_list(aws: Aws, inputs: Inputs) -> list[dict[str, str]]:
@@ -68,7 +78,7 @@ class Cluster(ResourceType):
 
     def update(self, aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
         if changed(old, new, {"settings"}):
-            aws.client("ecs").update_cluster_settings(cluster=resource_id, settings=new.get("settings") or [])
+            aws.client("ecs").update_cluster(cluster=resource_id, settings=new.get("settings") or [])
         _update_tags(aws, resource_id, old, new)
         return {}
 
@@ -161,7 +171,11 @@ class TaskDefinition(ResourceType):
         """The live containers without the defaults that AWS fills in."""
         mine = {container["name"]: container for container in json.loads(state["containerDefinitions"])}
         return [
-            {key: value for key, value in container.items() if value or key in mine.get(container["name"], {})}
+            {
+                key: value
+                for key, value in container.items()
+                if key in mine.get(container["name"], {}) or value != CONTAINER_DEFAULTS.get(key)
+            }
             for container in definition["containerDefinitions"]
         ]
 
