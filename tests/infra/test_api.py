@@ -1,0 +1,217 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import infra.api
+from infra.api import integration_parameters, method_path
+from infra.gateway_responses import GATEWAY_RESPONSES, SECURITY_HEADERS
+from lambda_authorizer.access_policy import ACCESS_POLICY, RULES, Rule
+
+API = "RestApi/api"
+
+
+def routes(plan: Any) -> dict[str, str]:
+    """Resource id -> route, put together from the parts as API Gateway does it."""
+    found = {f"{API}/rootResourceId": "/"}
+    for resource in plan.of("apigateway/resource:Resource"):  # parents come first
+        parent = found[resource.inputs["parentId"]]
+        found[resource.id] = f"{parent.rstrip('/')}/{resource.inputs['pathPart']}"
+    return found
+
+
+def by_method(plan: Any, type_: str) -> dict[tuple[str, str], Any]:
+    found: dict[tuple[str, str], Any] = {}
+    for resource in plan.of(f"apigateway/{type_}"):
+        key = (resource.inputs["httpMethod"], routes(plan)[resource.inputs["resourceId"]])
+        assert key not in found
+        found[key] = resource
+    return found
+
+
+def test_there_is_one_method_for_each_row_of_the_access_policy_and_no_other(plan: Any) -> None:
+    assert set(by_method(plan, "method:Method")) == set(RULES)
+    assert set(by_method(plan, "integration:Integration")) == set(RULES)
+
+
+def test_every_method_asks_the_authorizer(plan: Any) -> None:
+    for method in plan.of("apigateway/method:Method"):
+        assert method.inputs["authorization"] == "CUSTOM", method.urn
+        assert method.inputs["authorizerId"] == "Authorizer/api", method.urn
+        assert method.inputs["requestValidatorId"] == "RequestValidator/api", method.urn
+
+
+def test_the_authorizer_reads_one_header_and_its_answers_are_never_cached(plan: Any) -> None:
+    authorizer = plan.one("apigateway/authorizer:Authorizer").inputs
+    assert authorizer["type"] == "REQUEST"
+    assert authorizer["identitySource"] == "method.request.header.Authorization"
+    assert authorizer["authorizerResultTtlInSeconds"] == 0
+    assert authorizer["authorizerUri"] == "Function/authorizer/invokeArn"
+
+
+def test_only_this_authorizer_of_this_api_may_invoke_the_function(plan: Any) -> None:
+    permission = plan.one("lambda/permission:Permission").inputs
+    assert permission["principal"] == "apigateway.amazonaws.com"
+    assert permission["sourceArn"] == f"{API}/executionArn/authorizers/Authorizer/api"
+
+
+def test_every_integration_goes_by_the_vpc_link_to_the_load_balancer_over_https(plan: Any) -> None:
+    for (method, route), integration in by_method(plan, "integration:Integration").items():
+        inputs = integration.inputs
+        assert (inputs["type"], inputs["integrationHttpMethod"]) == ("HTTP_PROXY", method)
+        assert (inputs["connectionType"], inputs["connectionId"]) == ("VPC_LINK", "VpcLink/api")
+        assert inputs["integrationTarget"] == "arn:aws:LoadBalancer/balancer"
+        assert inputs["uri"] == f"https://{plan.settings.internal_host}{route}"
+        assert "cacheKeyParameters" not in inputs
+
+
+def test_the_service_gets_the_assertion_and_never_the_credential(plan: Any) -> None:
+    for integration in plan.of("apigateway/integration:Integration"):
+        parameters = integration.inputs["requestParameters"]
+        assert parameters["integration.request.header.X-HeartMAP-Assertion"] == "context.authorizer.assertion"
+        assert parameters["integration.request.header.Authorization"] == "'redacted'"
+        assert parameters["integration.request.header.X-Request-Id"] == "context.requestId"
+        assert not any("header.Authorization" in value for value in parameters.values())
+
+
+def test_path_parameters_are_declared_and_passed_on() -> None:
+    rule = RULES["GET", "/uploads/{upload_id}"]
+    assert integration_parameters(rule)["integration.request.path.upload_id"] == "method.request.path.upload_id"
+
+
+def test_declared_parameters_of_a_method_are_those_of_its_route(plan: Any) -> None:
+    for (_, route), method in by_method(plan, "method:Method").items():
+        declared = method.inputs.get("requestParameters", {})
+        assert set(declared) == {f"method.request.path.{part[1:-1]}" for part in route.split("/") if part.startswith("{")}
+        assert all(declared.values())
+
+
+def test_certificates_go_unverified_only_where_there_is_no_domain(plan: Any) -> None:
+    for integration in plan.of("apigateway/integration:Integration"):
+        expected = None if plan.settings.domain else {"insecureSkipVerification": True}
+        assert integration.inputs.get("tlsConfig") == expected
+
+
+def test_the_address_that_aws_makes_up_is_off_exactly_where_there_is_a_domain(plan: Any) -> None:
+    api = plan.one("apigateway/restApi:RestApi").inputs
+    assert api["disableExecuteApiEndpoint"] is bool(plan.settings.domain)
+    assert api["endpointConfiguration"] == {"types": "REGIONAL"}
+    assert api["securityPolicy"] == "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
+    assert api["endpointAccessMode"] == "STRICT"
+    assert api["binaryMediaTypes"] == ["multipart/form-data"]
+
+
+def test_a_deployment_waits_for_everything_that_it_takes_a_snapshot_of(plan: Any) -> None:
+    deployment = plan.one("apigateway/deployment:Deployment")
+    parts = {
+        resource.urn
+        for type_ in (
+            "resource:Resource",
+            "method:Method",
+            "integration:Integration",
+            "authorizer:Authorizer",
+            "response:Response",
+        )
+        for resource in plan.of(f"apigateway/{type_}")
+    }
+    assert parts <= set(deployment.dependencies)
+
+
+def trigger(plan: Any) -> str:
+    return plan.one("apigateway/deployment:Deployment").inputs["triggers"]["definition"]
+
+
+def test_the_same_program_asks_for_the_same_deployment(planned: Any, run: Callable[..., Any]) -> None:
+    assert trigger(run("dev")) == trigger(planned("dev"))
+
+
+def test_a_changed_row_or_answer_asks_for_a_new_deployment(
+    planned: Any, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = Rule("GET", "/about", frozenset({"viewer"}), frozenset(), 1, 1, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(infra.api, "ACCESS_POLICY", (*ACCESS_POLICY, extra))
+        assert trigger(run("dev")) != trigger(planned("dev"))
+    changed = GATEWAY_RESPONSES[0]._replace(detail="Other words.")
+    monkeypatch.setattr(infra.api, "GATEWAY_RESPONSES", (changed, *GATEWAY_RESPONSES[1:]))
+    assert trigger(run("dev")) != trigger(planned("dev"))
+
+
+def test_throttles_are_those_of_the_access_policy_and_bodies_are_never_logged(plan: Any) -> None:
+    settings = {setting.inputs["methodPath"]: setting.inputs for setting in plan.of("apigateway/methodSettings:MethodSettings")}
+    assert set(settings) == {"*/*"} | {method_path(rule) for rule in ACCESS_POLICY}
+    for rule in ACCESS_POLICY:
+        limits = settings[method_path(rule)]["settings"]
+        assert (limits["throttlingRateLimit"], limits["throttlingBurstLimit"]) == (rule.rate, rule.burst)
+    for setting in settings.values():
+        assert setting["settings"]["dataTraceEnabled"] is False
+        assert setting["settings"]["loggingLevel"] == "ERROR"
+        assert setting["settings"]["throttlingRateLimit"] > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "path"),
+    [
+        ("GET", "/", "~1/GET"),
+        ("POST", "/uploads", "~1uploads/POST"),
+        ("GET", "/uploads/{upload_id}", "~1uploads~1{upload_id}/GET"),
+    ],
+)
+def test_a_method_is_named_as_the_settings_of_a_stage_name_it(method: str, route: str, path: str) -> None:
+    assert method_path(RULES[method, route]) == path
+
+
+def test_changes_of_the_stage_come_one_after_the_other(plan: Any) -> None:
+    settings = plan.of("apigateway/methodSettings:MethodSettings")
+    for earlier, later in zip(settings, settings[1:], strict=False):
+        assert earlier.urn in later.dependencies
+
+
+def test_the_access_log_is_json_with_the_request_id_and_without_credentials(plan: Any) -> None:
+    log = plan.one("apigateway/stage:Stage").inputs["accessLogSettings"]
+    fields = json.loads(log["format"])
+    assert fields["request_id"] == "$context.requestId"
+    assert not any("header" in value.lower() or "authorizer.assertion" in value for value in fields.values())
+    assert plan.one("cloudwatch/logGroup:LogGroup", "api-execution").inputs["name"] == f"API-Gateway-Execution-Logs_{API}/live"
+
+
+REQUIRED = {
+    "UNAUTHORIZED": (401, "unauthenticated"),
+    "ACCESS_DENIED": (403, "forbidden"),
+    "MISSING_AUTHENTICATION_TOKEN": (403, "no_such_route"),
+    "WAF_FILTERED": (403, "blocked"),
+    "THROTTLED": (429, "throttled"),
+    "REQUEST_TOO_LARGE": (413, "body_too_large"),
+    "BAD_REQUEST_BODY": (400, "bad_request"),
+    "BAD_REQUEST_PARAMETERS": (400, "bad_request"),
+    "AUTHORIZER_FAILURE": (500, "internal"),
+    "AUTHORIZER_CONFIGURATION_ERROR": (500, "internal"),
+    "API_CONFIGURATION_ERROR": (500, "internal"),
+    "INTEGRATION_FAILURE": (502, "bad_gateway"),
+    "INTEGRATION_TIMEOUT": (504, "timeout"),
+    "DEFAULT_4XX": (None, "bad_request"),
+    "DEFAULT_5XX": (None, "internal"),
+}
+
+
+@pytest.mark.parametrize("response_type", REQUIRED)
+def test_what_the_gateway_answers_by_itself_is_a_problem_document(planned: Any, response_type: str) -> None:
+    plan = planned("dev")
+    (response,) = [r.inputs for r in plan.of("apigateway/response:Response") if r.inputs["responseType"] == response_type]
+    status, code = REQUIRED[response_type]
+    assert response.get("statusCode") == (None if status is None else str(status))
+    problem = json.loads(response["responseTemplates"]["application/json"])
+    assert problem["code"] == code
+    assert problem.get("status") == status
+    assert problem["request_id"] == "$context.requestId"
+    assert "$context.error" not in response["responseTemplates"]["application/json"]
+    headers = response["responseParameters"]
+    assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+    for name, value in SECURITY_HEADERS.items():
+        assert headers[f"gatewayresponse.header.{name}"] == f"'{value}'"
+
+
+def test_a_body_too_large_says_how_to_upload_instead() -> None:
+    (answer,) = [answer for answer in GATEWAY_RESPONSES if answer.response_type == "REQUEST_TOO_LARGE"]
+    assert "heartmapctl upload" in answer.detail

@@ -1,0 +1,150 @@
+import json
+import re
+from typing import Any
+
+import pytest
+
+from infra.iam import PolicyError, Statement, document, tls_only
+
+
+def test_a_wildcard_action_needs_a_reason() -> None:
+    with pytest.raises(PolicyError, match="holds a wildcard and gives no reason"):
+        Statement(sid="A", actions=("s3:Get*",), resources=("arn:aws:s3:::bucket/key",))
+    Statement(sid="A", actions=("s3:Get*",), resources=("arn:aws:s3:::bucket/key",), reason="because")
+
+
+def test_a_wildcard_resource_needs_a_reason() -> None:
+    with pytest.raises(PolicyError, match="holds a wildcard and gives no reason"):
+        Statement(sid="A", actions=("s3:GetObject",), resources=("arn:aws:s3:::bucket/*",))
+
+
+@pytest.mark.parametrize("action", ["*", "*:*", "s3", "s3:", "GetObject", "s3:Get Object"])
+def test_what_is_no_action_of_one_service_is_refused_whatever_the_reason(action: str) -> None:
+    with pytest.raises(PolicyError, match="is no action of one service"):
+        Statement(sid="A", actions=(action,), resources=("arn",), reason="because")
+
+
+@pytest.mark.parametrize(("actions", "resources"), [((), ("arn",)), (("s3:GetObject",), ())])
+def test_a_statement_without_action_or_resource_is_refused(actions: tuple[str, ...], resources: tuple[str, ...]) -> None:
+    with pytest.raises(PolicyError, match="names no action or no resource"):
+        Statement(sid="A", actions=actions, resources=resources)
+
+
+@pytest.mark.parametrize("sid", ["", "a b", "a-b"])
+def test_a_sid_that_iam_refuses_is_refused_here(sid: str) -> None:
+    with pytest.raises(PolicyError, match="must be letters and digits"):
+        Statement(sid=sid, actions=("s3:GetObject",), resources=("arn",))
+
+
+def test_nobody_allows_everyone_without_a_condition() -> None:
+    with pytest.raises(PolicyError, match="allows everyone without a condition"):
+        Statement(sid="A", principals={"AWS": ("*",)}, actions=("s3:GetObject",), resources=("arn",))
+
+
+def test_a_policy_without_statements_or_with_a_sid_twice_is_refused() -> None:
+    one = Statement(sid="A", actions=("s3:GetObject",), resources=("arn",))
+    with pytest.raises(PolicyError, match="needs a statement"):
+        document()
+    with pytest.raises(PolicyError, match="stands twice"):
+        document(one, one)
+
+
+async def test_a_statement_is_rendered_as_iam_writes_it() -> None:
+    statement = Statement(
+        sid="Read",
+        principals={"Service": ("s3.amazonaws.com",)},
+        actions=("sqs:SendMessage", "sqs:GetQueueUrl"),
+        resources=("arn:queue",),
+        conditions={"StringEquals": {"aws:SourceAccount": "123456789012"}},
+    )
+    assert json.loads(await document(statement).future() or "") == {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "Read",
+                "Effect": "Allow",
+                "Principal": {"Service": ["s3.amazonaws.com"]},
+                "Action": ["sqs:GetQueueUrl", "sqs:SendMessage"],
+                "Resource": ["arn:queue"],
+                "Condition": {"StringEquals": {"aws:SourceAccount": "123456789012"}},
+            }
+        ],
+    }
+
+
+async def test_a_wildcard_that_only_the_computed_arn_reveals_is_refused_when_it_is_known() -> None:
+    from pulumi import Output
+
+    statement = Statement(sid="A", actions=("s3:GetObject",), resources=(Output.from_input("arn:aws:s3:::bucket/*"),))
+    with pytest.raises(PolicyError, match="gives no reason"):
+        await document(statement).future()
+
+
+async def test_tls_only_refuses_everyone_who_comes_without_tls() -> None:
+    rendered = await tls_only(("arn:bucket",), "s3:*").render().future()
+    assert rendered is not None
+    assert (rendered["Effect"], rendered["Principal"], rendered["Condition"]) == (
+        "Deny",
+        {"AWS": ["*"]},
+        {"Bool": {"aws:SecureTransport": "false"}},
+    )
+
+
+# What may stand in an Allow of an identity policy with a wildcard as the whole resource, and why it cannot be narrower.
+WHOLE_RESOURCES = {
+    "ecr:GetAuthorizationToken",
+    "logs:CreateLogGroup",
+    "logs:CreateLogStream",
+    "logs:DescribeLogGroups",
+    "logs:DescribeLogStreams",
+    "logs:FilterLogEvents",
+    "logs:GetLogEvents",
+    "logs:PutLogEvents",
+}
+
+
+def test_no_role_may_do_everything_of_a_service_or_something_to_everything(plan: Any) -> None:
+    for policy in plan.of("iam/policy:Policy"):
+        for statement in json.loads(policy.inputs["policy"])["Statement"]:
+            assert statement["Effect"] == "Allow"
+            assert not any("*" in action for action in statement["Action"]), policy.urn
+            if "*" in statement["Resource"]:
+                assert set(statement["Action"]) <= WHOLE_RESOURCES, policy.urn
+
+
+def test_roles_have_neither_inline_nor_aws_managed_policies(plan: Any) -> None:
+    for role in plan.of("iam/role:Role"):
+        assert not {"inlinePolicies", "managedPolicyArns"} & set(role.inputs)
+    policies = {f"arn:aws:{policy.id}" for policy in plan.of("iam/policy:Policy")}
+    attached = {attachment.inputs["policyArn"] for attachment in plan.of("iam/rolePolicyAttachment:RolePolicyAttachment")}
+    assert attached == policies
+
+
+def test_each_role_is_taken_by_one_service_and_the_tasks_only_for_this_account(plan: Any) -> None:
+    for role in plan.of("iam/role:Role"):
+        (trust,) = json.loads(role.inputs["assumeRolePolicy"])["Statement"]
+        service = trust["Principal"]["Service"]
+        assert re.fullmatch(r"(ecs-tasks|lambda|apigateway)\.amazonaws\.com", service)
+        if service.startswith("ecs-tasks"):
+            assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+
+
+def statements(plan: Any, role: str) -> dict[str, dict[str, Any]]:
+    policy = plan.one("iam/policy:Policy", role)
+    return {statement["Sid"]: statement for statement in json.loads(policy.inputs["policy"])["Statement"]}
+
+
+def test_the_worker_can_neither_read_secrets_nor_write_uploads_nor_the_configuration(plan: Any) -> None:
+    worker = statements(plan, "worker-task")
+    actions = {action for statement in worker.values() for action in statement["Action"]}
+    assert worker["Uploads"]["Action"] == ["s3:GetObject"]
+    assert not any(action.startswith("secretsmanager:") for action in actions)
+    resources = [resource for statement in worker.values() for resource in statement["Resource"]]
+    assert not any("config" in resource or "api-keys" in resource for resource in resources)
+    assert "Secrets" not in statements(plan, "worker-execution")
+
+
+def test_only_the_authorizer_reads_api_keys_and_the_pepper(plan: Any) -> None:
+    for policy in plan.of("iam/policy:Policy"):
+        readers = [text for text in ("Table/api-keys", "Secret/authorizer") if text in policy.inputs["policy"]]
+        assert bool(readers) == (policy.name == "authorizer"), policy.urn

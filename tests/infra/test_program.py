@@ -1,0 +1,188 @@
+"""What holds for everything that the program registers, in every stack."""
+
+import ast
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi.runtime import rpc
+
+ROOT = Path(__file__).resolve().parents[2]
+
+OUTPUTS = {
+    "api_url", "region", "user_pool_id", "client_id", "issuer", "authorize_url", "token_url", "rest_api_id", "stage_name",
+    "stage_arn", "web_acl_arn", "authorizer_function", "audit_log_group", "load_balancer_arn", "target_group_arn", "vpc_link_id",
+    "cluster", "api_service", "worker_service", "uploads_bucket", "results_bucket", "jobs_table", "config_table",
+    "api_keys_table", "queue_url", "dead_letter_queue_url", "callback_urls",
+}  # fmt: skip
+
+COMPONENT_TYPES = {
+    "heartmap:iam:ServiceRole",
+    "heartmap:network:Network",
+    "heartmap:data:Keys",
+    "heartmap:data:PrivateBucket",
+    "heartmap:data:Buckets",
+    "heartmap:data:Tables",
+    "heartmap:data:Queue",
+    "heartmap:data:Secrets",
+    "heartmap:certificates:SelfSignedCertificate",
+    "heartmap:compute:ServiceImage",
+    "heartmap:compute:LoadBalancer",
+    "heartmap:compute:Services",
+    "heartmap:identity:Identity",
+    "heartmap:authorizer:Authorizer",
+    "heartmap:api:Api",
+    "heartmap:edge:WebAcl",
+    "heartmap:observability:WebAclLog",
+}
+WITH_A_DOMAIN = {"heartmap:certificates:IssuedCertificate", "heartmap:edge:Domain"}
+
+# Each module may import those before it: as the request and its data flow.
+MODULE_ORDER = [
+    "settings", "naming", "iam", "certificates", "network", "data", "compute", "identity", "key_set", "authorizer",
+    "gateway_responses", "api", "edge", "observability", "program",
+]  # fmt: skip
+
+# Inputs that hold a secret value.
+SECRET_INPUTS = {
+    ("aws:secretsmanager/secretVersion:SecretVersion", "secretString"),
+    ("aws:acm/certificate:Certificate", "privateKey"),
+}
+
+
+def strings(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in strings(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def plain_strings(value: Any) -> list[str]:
+    """The strings that are in no envelope of a secret."""
+    if rpc.is_rpc_secret(value):
+        return []
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in plain_strings(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in plain_strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def secret_texts(plan: Any) -> set[str]:
+    """The bare values of the plan's secrets: keys, the pepper, the lines of a private key."""
+    texts: set[str] = set()
+    for resource in plan.resources:
+        for type_, key in SECRET_INPUTS:
+            if resource.type != type_ or key not in resource.inputs:
+                continue
+            value = resource.inputs[key]
+            texts |= set(strings(json.loads(value))) if value.startswith("{") else set(value.splitlines()[1:-1])
+    return {text for text in texts if len(text) > 16}
+
+
+def test_every_resource_has_a_component_of_this_project_as_its_parent(plan: Any) -> None:
+    types = {resource.urn: resource.type for resource in plan.resources}
+    for resource in plan.resources:
+        if resource.type == "pulumi:providers:aws":
+            continue
+        parent = types.get(resource.parent, "the stack")
+        allowed = parent.startswith("heartmap:") or (parent == "the stack" and resource.type.startswith("heartmap:"))
+        assert allowed, f"{resource.urn} has {parent} as its parent"
+
+
+def test_urns_are_unique(plan: Any) -> None:
+    urns = [resource.urn for resource in plan.resources]
+    assert sorted(urns) == sorted(set(urns))
+
+
+@pytest.mark.parametrize("stack", ["local", "dev", "prod"])
+def test_a_preview_without_any_answer_from_aws_registers_the_same_resources(stack: str, planned: Any, run: Any) -> None:
+    preview = {resource.urn for resource in run(stack, preview=True).resources}
+    assert preview == {resource.urn for resource in planned(stack).resources}
+
+
+def test_the_component_types_are_the_pinned_ones(plan: Any) -> None:
+    expected = COMPONENT_TYPES
+    if plan.settings.domain:
+        expected = (COMPONENT_TYPES | WITH_A_DOMAIN) - {"heartmap:certificates:SelfSignedCertificate"}
+    assert {component.type for component in plan.components} == expected
+
+
+def test_every_component_name_says_the_module_it_is_in(plan: Any) -> None:
+    for component in plan.components:
+        _, module, class_name = component.type.split(":")
+        assert f"class {class_name}(pulumi.ComponentResource)" in (ROOT / "infra" / f"{module}.py").read_text()
+
+
+def test_secrets_are_marked_as_secrets_and_stand_in_no_other_input_and_no_output(plan: Any) -> None:
+    secrets = secret_texts(plan)
+    assert len(secrets) >= 2
+    for resource in plan.resources:
+        for text in plain_strings(resource.raw):
+            assert not any(secret in text for secret in secrets), f"a secret in plain in {resource.urn}"
+    for text in strings(plan.outputs):
+        assert not any(secret in text for secret in secrets)
+    assert not any(rpc.is_rpc_secret(value) for value in plan.outputs.values())
+
+
+def test_no_input_holds_the_text_of_an_output_object(plan: Any) -> None:
+    for resource in plan.resources:
+        assert not any("Calling __str__ on an Output" in text or "<pulumi" in text for text in strings(resource.inputs)), (
+            resource.urn
+        )
+
+
+def test_the_stack_exports_exactly_the_outputs_that_the_tools_read(plan: Any) -> None:
+    assert set(plan.outputs) == OUTPUTS
+    empty = [key for key, value in plan.outputs.items() if not value]
+    assert not empty
+
+
+def test_everything_carries_the_tags_of_project_and_environment(plan: Any) -> None:
+    provider = next(resource for resource in plan.resources if resource.type == "pulumi:providers:aws")
+    tags = json.loads(provider.inputs["defaultTags"])["tags"]
+    assert tags == {"Project": "heartmap", "Environment": plan.stack, "ManagedBy": "pulumi"}
+
+
+def test_local_builds_no_image_and_the_others_build_it_for_arm(plan: Any) -> None:
+    images = [resource for resource in plan.resources if resource.type == "awsx:ecr:Image"]
+    assert [image.inputs.get("platform") for image in images] == ([] if plan.stack == "local" else ["linux/arm64"])
+
+
+def test_a_given_image_is_run_instead_of_a_built_one(run: Callable[..., Any]) -> None:
+    image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/heartmap-dev-service@sha256:{'a' * 64}"
+    plan = run("dev", {"heartmap:image": image})
+    assert not [resource for resource in plan.resources if resource.type == "awsx:ecr:Image"]
+    containers = [json.loads(task.inputs["containerDefinitions"])[0] for task in plan.of("ecs/taskDefinition:TaskDefinition")]
+    assert {container["image"] for container in containers} == {image}
+
+
+def test_modules_import_only_those_that_come_before_them() -> None:
+    modules = {path.stem for path in (ROOT / "infra").glob("*.py")} - {"__init__"}
+    assert modules == set(MODULE_ORDER)
+    for module in modules:
+        tree = ast.parse((ROOT / "infra" / f"{module}.py").read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "infra":
+                module_path = (node.module or "").split(".")
+                names = module_path[1:] or [alias.name for alias in node.names]
+                for imported in names:
+                    assert MODULE_ORDER.index(imported) < MODULE_ORDER.index(module), f"{module} imports {imported}"
+
+
+def test_the_entry_point_runs_this_program_and_nothing_else() -> None:
+    assert [line for line in (ROOT / "__main__.py").read_text().splitlines() if line] == [
+        "from infra import program",
+        "program.main()",
+    ]
+
+
+def test_no_stack_file_holds_a_secret() -> None:
+    for path in ROOT.glob("Pulumi*.yaml"):
+        text = path.read_text()
+        assert "secure:" not in text
+        assert not re.search(r"(?i)(password|token|secret|credential)[\w-]*:", text), path.name
