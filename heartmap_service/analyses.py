@@ -1,4 +1,5 @@
-"""Analyses: submitted to the queue, listed and shown to whoever may see them, cancelled, and their results handed out by presigned URL."""
+"""Analyses: submitted to the queue, listed and shown to whoever may see them, cancelled, and their results handed out by
+presigned URL."""
 
 from typing import Annotated, Any, Literal, cast
 
@@ -53,8 +54,8 @@ class AnalysisService:
     def submit(self, caller: Caller, upload: Upload, new: NewAnalysis) -> Analysis:
         """Queues the analysis of an upload that the caller owns.
 
-        Raises Problem 422 for an unknown type or option, 409 with the scan's code for a rejected upload, 409 upload_incomplete while its
-        object is missing, 503 when the queue does not take it.
+        Raises Problem 422 for an unknown type or option, 409 with the scan's code for a rejected upload, 409 upload_incomplete
+        while its object is missing, 503 when the queue does not take it.
         """
         analysis_type = known_type(new.analysis_type)
         current = self._config.current()

@@ -1,4 +1,5 @@
-"""The HTTP API. ``python -m heartmap_service.api`` serves it over TLS in one process; the contract of its routes is the access policy's.
+"""The HTTP API. ``python -m heartmap_service.api`` serves it over TLS in one process; the contract of its routes is the access
+policy's.
 
 The routes do their work in FastAPI's threads, except ``GET /`` and ``GET /health``, which answer whatever the others do.
 """
@@ -17,7 +18,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
 
 from heartmap_service import analyses
 from heartmap_service.analyses import AnalysisService, NewAnalysis, NewVisibility
@@ -46,7 +46,7 @@ KEEP_ALIVE = 75
 _log = structlog.get_logger()
 
 
-def create_app(settings: ApiSettings, clients: Clients) -> ASGIApp:
+def create_app(settings: ApiSettings, clients: Clients) -> Gate:
     """The application behind its gate."""
     store = JobStore(clients.dynamodb, settings.jobs_table)
     objects = Uploads(clients.s3, settings.uploads_bucket)

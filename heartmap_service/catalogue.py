@@ -51,7 +51,8 @@ PIPELINES: Mapping[AnalysisType, Pipeline] = {
     ),
     "advanced_communication": Pipeline(
         title="Advanced communication",
-        description="Ligand-receptor co-expression between cell types, from HeartMAP's list of cardiac pairs. Counts are normalised first; "
+        description="Ligand-receptor co-expression between cell types, from HeartMAP's list of cardiac pairs. "
+        "Counts are normalised first; "
         f"without cell types in obs ({', '.join(CELL_TYPE_COLUMNS)}) the cells are clustered first.",
         needs=_NEEDS_COUNTS + ", gene symbols as the names of the genes",
         options=_ALL_OPTIONS,

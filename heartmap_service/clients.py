@@ -28,8 +28,8 @@ def connect(settings: ServiceSettings) -> Clients:
         retries={"mode": "standard", "total_max_attempts": 4},
         max_pool_connections=32,
     )
-    # What is presigned carries the host: the region's own, since the global one redirects, and a POST does not follow. An emulator
-    # has no host name a bucket. s3v4 alone is accepted for objects under a KMS key.
+    # What is presigned carries the host: the region's own, since the global one redirects, and a POST does not follow. An
+    # emulator has no host name a bucket. s3v4 alone is accepted for objects under a KMS key.
     presigning = Config(
         signature_version="s3v4",
         s3={

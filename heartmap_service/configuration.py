@@ -1,7 +1,7 @@
 """The pipelines' configuration: the fields of HeartMAP's that act, typed and ranged, in versions that are never changed.
 
-HeartMAP has 30 fields; only these act, and ``processed_data_dir``, which lets a caller write where it likes and which each job sets
-for itself. A version is a row of the configuration table: name (S), version (N), and who wrote it, when, in which call.
+HeartMAP has 30 fields; only these act, and ``processed_data_dir``, which lets a caller write where it likes and which each job
+sets for itself. A version is a row of the configuration table: name (S), version (N), and who wrote it, when, in which call.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The bundled data set, made from the cells that scanpy ships: ``python -m heartmap_service.dataset OUT.h5ad``.
 
-``pbmc68k_reduced`` holds 700 blood cells (not heart cells) of 10x Genomics' "Fresh 68k PBMCs" and 765 of their genes. Its raw layer is
-log1p(10,000 x count / total of the cell), rounded to three decimals, with the totals in ``obs["n_counts"]``; so the counts themselves come
-back exactly, and ``counts`` proves it for every value.
+``pbmc68k_reduced`` holds 700 blood cells (not heart cells) of 10x Genomics' "Fresh 68k PBMCs" and 765 of their genes. Its raw
+layer is log1p(10,000 x count / total of the cell), rounded to three decimals, with the totals in ``obs["n_counts"]``; so the
+counts themselves come back exactly, and ``counts`` proves it for every value.
 """
 
 import sys
@@ -31,8 +31,8 @@ def build() -> anndata.AnnData:
     """700 cells by 765 genes of UMI counts; ``obs["cell_type"]`` holds the labels published with the cells."""
     shipped = sc.datasets.pbmc68k_reduced()
     data = anndata.AnnData(counts(scipy.sparse.csr_matrix(shipped.raw.X), shipped.obs["n_counts"].to_numpy()))
-    data.obs_names = shipped.obs_names
-    data.var_names = shipped.raw.var_names
+    data.obs.index = shipped.obs_names
+    data.var.index = shipped.raw.var_names
     data.obs["cell_type"] = shipped.obs["bulk_labels"].to_numpy()
     data.uns["source"] = (
         "scanpy.datasets.pbmc68k_reduced, raw layer turned back into UMI counts; 10x Genomics, Fresh 68k PBMCs (Donor A)"

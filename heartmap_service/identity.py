@@ -1,8 +1,8 @@
 """Who is calling, as the authorizer's assertion says, and whether they may: checked here again on every call.
 
-An ASGI middleware and not a dependency, because FastAPI reads the body and answers 404 and 405 before it looks at dependencies. Nothing
-behind it is reached without a valid assertion for this very method and route, whose holder the access policy permits; the load
-balancer's probe, ``GET /healthz``, alone is answered by itself.
+An ASGI middleware and not a dependency, because FastAPI reads the body and answers 404 and 405 before it looks at dependencies.
+Nothing behind it is reached without a valid assertion for this very method and route, whose holder the access policy permits;
+the load balancer's probe, ``GET /healthz``, alone is answered by itself.
 """
 
 import re
@@ -50,7 +50,7 @@ class Caller:
 
 
 class Gate:
-    """The outermost layer of the API: host, assertion, route, role, size of the body; security headers and one log line a call."""
+    """The outermost layer: host, assertion, route, role, size of the body; security headers and one log line a call."""
 
     def __init__(self, app: ASGIApp, *, keys: Mapping[str, bytes], internal_host: str, stage: str) -> None:
         self._app = app

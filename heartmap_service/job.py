@@ -1,7 +1,7 @@
 """The child of heartmap_service.sandbox: limits itself, scans the data set and, when it is asked to, runs HeartMAP on it.
 
-``{"task": "scan" | "analysis", "input", "limits", …}`` on standard input; one JSON object a line on standard output. Nothing is imported
-before the limits hold that could be made to use memory.
+``{"task": "scan" | "analysis", "input", "limits", …}`` on standard input; one JSON object a line on standard output. Nothing is
+imported before the limits hold that could be made to use memory.
 """
 
 import json

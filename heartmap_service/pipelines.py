@@ -1,7 +1,8 @@
 """HeartMAP's own pipelines, run for their findings: what they compute is kept, what they make up is left out and said to be.
 
-HeartMAP writes files only when it is given an output directory, and then its placeholders with them (catalogue.py lists these). So each
-pipeline runs without one, and the tables and figures are made here from the AnnData object that it returns. Imports are slow (5 s).
+HeartMAP writes files only when it is given an output directory, and then its placeholders with them (catalogue.py lists these).
+So each pipeline runs without one, and the tables and figures are made here from the AnnData object that it returns. Imports are
+slow (5 s).
 """
 
 import contextlib
@@ -12,11 +13,12 @@ import re
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anndata
 import h5py
 import heartmap.config
+import heartmap.data
 import heartmap.pipelines
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -29,11 +31,13 @@ from heartmap_service.catalogue import CELL_TYPE_COLUMNS, MIN_CELLS, MIN_GENES, 
 from heartmap_service.scan import Facts, Refused
 
 Report = Callable[[str, float], None]
+# anndata declares every table as possibly lazy; none of these is.
+AnnData = Any
 
 MARKERS = 25
 """Marker genes a cluster in the table; HeartMAP's own number."""
 MARKERS_DRAWN = 3
-SHORTEST_CLUSTER = 2
+SMALLEST_CLUSTER = 2
 """Cells below which a cluster has no variance and so no test."""
 MAX_CHAMBERS = 16
 DPI = 150
@@ -57,10 +61,10 @@ class _Announcements(io.TextIOBase):
 class _Communication(heartmap.pipelines.AdvancedCommunicationPipeline):
     """Without what HeartMAP falls back to, random numbers, and without hub scores, which it gives to the wrong cells."""
 
-    def _basic_communication_analysis(self, adata: Any, cluster_col: str) -> pd.DataFrame:
+    def _basic_communication_analysis(self, adata: Any, cluster_col: str) -> pd.DataFrame:  # noqa: ARG002  # HeartMAP's signature
         raise RuntimeError("HeartMAP's ligand-receptor analysis failed; its random fallback is no result")
 
-    def _calculate_hub_scores(self, adata: Any, cluster_col: str) -> pd.Series:
+    def _calculate_hub_scores(self, adata: Any, cluster_col: str) -> pd.Series:  # noqa: ARG002  # HeartMAP's signature
         return pd.Series(dtype=float)
 
 
@@ -73,7 +77,7 @@ def run(
     """
     mpl.use("Agg")
     # Of all that is random here only the sample of cells takes a seed from the configuration; the rest has fixed ones.
-    np.random.seed(config["random_seed"])  # noqa: NPY002  # HeartMAP and scanpy draw from the global generator
+    np.random.seed(config["random_seed"])  # HeartMAP and scanpy draw from the global generator
     data = _read(source, facts)
     with contextlib.redirect_stdout(_Announcements(report)):
         result, findings = _PIPELINES[analysis_type](data, config, out, report)
@@ -102,22 +106,26 @@ def _notes(facts: Facts) -> list[str]:
     notes = []
     if not facts.counts:
         notes.append(
-            "The values are not whole numbers, so no raw counts. HeartMAP normalises and takes the logarithm of them all the same."
+            "The values are not whole numbers, so no raw counts. HeartMAP normalises them and takes the logarithm all the same."
         )
     if facts.matrix != "X":
         notes.append(f"The matrix analysed is {facts.matrix}: X is missing or holds negative values.")
     return notes
 
 
-def _read(source: Path, facts: Facts) -> anndata.AnnData:
-    """Matrix, obs and var. Embeddings and the rest of the input would be mistaken for results; HeartMAP even reuses an old UMAP."""
+def _read(source: Path, facts: Facts) -> AnnData:
+    """Matrix, obs and var. Embeddings and the rest of the input would be mistaken for results; HeartMAP even reuses an old
+    UMAP."""
+    matrix: Any
+    obs: Any
+    var: Any
     if facts.legacy:
-        whole = anndata.read_h5ad(source)
+        whole: Any = anndata.read_h5ad(source)
         matrix, obs = (whole.X, whole.obs) if facts.matrix == "X" else (whole.raw.X, whole.obs)
         var = whole.var if facts.matrix == "X" else whole.raw.var
     else:
         with h5py.File(source, "r", locking=False) as file:
-            matrix, obs, var = (anndata.io.read_elem(file[name]) for name in (facts.matrix, "obs", facts.var))
+            matrix, obs, var = (anndata.io.read_elem(cast("h5py.Group", file[name])) for name in (facts.matrix, "obs", facts.var))
     # Single precision and rows: what scanpy works in. Sparse matrices may hold their indices in any order.
     matrix = (
         scipy.sparse.csr_matrix(matrix, dtype=np.float32)
@@ -131,21 +139,21 @@ def _read(source: Path, facts: Facts) -> anndata.AnnData:
     return data
 
 
-def _check_filters(data: anndata.AnnData, config: dict[str, Any]) -> None:
+def _check_filters(data: AnnData, config: dict[str, Any]) -> None:
     """Applies HeartMAP's two filters in the mind, because without cells or genes it ends in an error that explains nothing."""
     detected = data.X > 0
     cells = np.asarray(detected.sum(axis=1)).ravel() >= config["min_genes"]
     genes = np.asarray(detected[cells].sum(axis=0)).ravel() >= max(config["min_cells"], 1)
     if cells.sum() < MIN_CELLS:
         detail = (
-            f"Only {cells.sum()} of {data.n_obs} cells have at least {config['min_genes']} detected genes; HeartMAP needs {MIN_CELLS}. "
-            "Lower min_genes, or upload more cells or genes."
+            f"Only {cells.sum()} of {data.n_obs} cells have at least {config['min_genes']} detected genes; "
+            f"HeartMAP needs {MIN_CELLS}. Lower min_genes, or upload more cells or genes."
         )
         raise Refused("too_few_cells", detail)
     if genes.sum() < MIN_GENES:
         detail = (
-            f"Only {genes.sum()} of {data.n_vars} genes are detected in at least {config['min_cells']} cells; HeartMAP needs {MIN_GENES}. "
-            "Lower min_cells, or upload more genes."
+            f"Only {genes.sum()} of {data.n_vars} genes are detected in at least {config['min_cells']} cells; "
+            f"HeartMAP needs {MIN_GENES}. Lower min_cells, or upload more genes."
         )
         raise Refused("too_few_genes", detail)
 
@@ -160,7 +168,7 @@ def _config(config: dict[str, Any]) -> heartmap.config.Config:
 
 
 @contextlib.contextmanager
-def _as_file(data: anndata.AnnData) -> Iterator[str]:
+def _as_file(data: AnnData) -> Iterator[str]:
     """HeartMAP takes paths only."""
     path = Path("prepared.h5ad")
     data.write_h5ad(path)
@@ -173,14 +181,14 @@ def _as_file(data: anndata.AnnData) -> Iterator[str]:
 # The four pipelines
 
 
-Outcome = tuple[anndata.AnnData, dict[str, Any]]
+Outcome = tuple[AnnData, dict[str, Any]]
 
 
-def _basic(data: anndata.AnnData, config: dict[str, Any], out: Path, report: Report) -> Outcome:
+def _basic(data: AnnData, config: dict[str, Any], out: Path, report: Report) -> Outcome:
     return _clustered(heartmap.pipelines.BasicPipeline, data, config, out, report)
 
 
-def _comprehensive(data: anndata.AnnData, config: dict[str, Any], out: Path, report: Report) -> Outcome:
+def _comprehensive(data: AnnData, config: dict[str, Any], out: Path, report: Report) -> Outcome:
     result, findings = _clustered(heartmap.pipelines.ComprehensivePipeline, data, config, out, report)
     del result.obs["hub_score"]
     report("markers", 0.8)
@@ -190,7 +198,7 @@ def _comprehensive(data: anndata.AnnData, config: dict[str, Any], out: Path, rep
     return result, findings
 
 
-def _advanced_communication(data: anndata.AnnData, config: dict[str, Any], out: Path, report: Report) -> Outcome:
+def _advanced_communication(data: AnnData, config: dict[str, Any], out: Path, report: Report) -> Outcome:
     column = next((name for name in CELL_TYPE_COLUMNS if name in data.obs), None)
     _check_filters(data, config)
     with _as_file(data) as path:
@@ -203,18 +211,20 @@ def _advanced_communication(data: anndata.AnnData, config: dict[str, Any], out: 
     with _as_file(data) as path:
         scores = _Communication(_config(config)).run(path)["results"]["communication_scores"]
     if scores.empty:
-        scores = pd.DataFrame(columns=["source", "target", "ligand", "receptor", "communication_score"])
+        scores = pd.DataFrame(columns=pd.Index(["source", "target", "ligand", "receptor", "communication_score"]))
     scores = scores.sort_values(["communication_score", "source", "target", "ligand", "receptor"], ascending=[False] + [True] * 4)
     scores.to_csv(out / "communication_scores.csv", index=False)
     notes = [f"Cell types are those of obs[{column!r}]." if column else "obs has no cell types; the cells were clustered first."]
     if scores.empty:
-        notes.append("No ligand and receptor of HeartMAP's list are both expressed. The genes must be named by their symbols.")
+        notes.append(
+            "No ligand-receptor pair of HeartMAP's list is expressed in these cells. HeartMAP finds genes by their symbols."
+        )
     else:
         _draw_communication(scores, out)
     return data, {"interactions": len(scores), "strongest": scores.head(10).to_dict("records"), "notes": notes}
 
 
-def _multi_chamber(data: anndata.AnnData, config: dict[str, Any], out: Path, report: Report) -> Outcome:
+def _multi_chamber(data: AnnData, config: dict[str, Any], out: Path, report: Report) -> Outcome:
     if "chamber" not in data.obs:
         raise Refused(
             "no_chambers", "obs has no column 'chamber'. Add one that names the chamber of each cell, and upload the file again."
@@ -225,7 +235,7 @@ def _multi_chamber(data: anndata.AnnData, config: dict[str, Any], out: Path, rep
     return result, _chambers(result, config, out)
 
 
-_PIPELINES: dict[AnalysisType, Callable[[anndata.AnnData, dict[str, Any], Path, Report], Outcome]] = {
+_PIPELINES: dict[AnalysisType, Callable[[AnnData, dict[str, Any], Path, Report], Outcome]] = {
     "basic": _basic,
     "advanced_communication": _advanced_communication,
     "multi_chamber": _multi_chamber,
@@ -237,7 +247,7 @@ _PIPELINES: dict[AnalysisType, Callable[[anndata.AnnData, dict[str, Any], Path, 
 
 
 def _clustered(
-    pipeline: type[heartmap.pipelines.BasePipeline], data: anndata.AnnData, config: dict[str, Any], out: Path, report: Report
+    pipeline: type[heartmap.pipelines.BasePipeline], data: AnnData, config: dict[str, Any], out: Path, report: Report
 ) -> Outcome:
     _check_filters(data, config)
     settings = _config(config)
@@ -249,7 +259,7 @@ def _clustered(
     sizes = result.obs["leiden"].value_counts().sort_index(key=lambda index: index.astype(int))
     table = pd.DataFrame({"cluster": sizes.index, "cells": sizes.to_numpy(), "fraction": sizes.to_numpy() / result.n_obs})
     table.to_csv(out / "cluster_sizes.csv", index=False)
-    cells = pd.DataFrame(result.obsm["X_umap"], index=result.obs_names, columns=["umap_1", "umap_2"])
+    cells = pd.DataFrame(result.obsm["X_umap"], index=result.obs_names, columns=pd.Index(["umap_1", "umap_2"]))
     cells.insert(0, "cluster", result.obs["leiden"])
     cells.to_csv(out / "cells.csv", index_label="cell")
     sc.pl.umap(result, color="leiden", legend_loc="on data", title=f"Leiden clusters of {result.n_obs:,} cells", show=False)
@@ -259,12 +269,12 @@ def _clustered(
     return result, {"clusters": clusters}
 
 
-def _markers(data: anndata.AnnData, out: Path) -> dict[str, Any]:
+def _markers(data: AnnData, out: Path) -> dict[str, Any]:
     sizes = data.obs["leiden"].value_counts()
-    groups = sorted((name for name, cells in sizes.items() if cells >= SHORTEST_CLUSTER), key=int)
+    groups = sorted((name for name, cells in sizes.items() if cells >= SMALLEST_CLUSTER), key=int)
     columns = ["cluster", "rank", "gene", "score", "log2_fold_change", "p_value_adjusted"]
     if len(groups) < 2:
-        pd.DataFrame(columns=columns).to_csv(out / "marker_genes.csv", index=False)
+        pd.DataFrame(columns=pd.Index(columns)).to_csv(out / "marker_genes.csv", index=False)
         return {
             "markers": {},
             "notes": ["There is one cluster only, so no marker genes. A higher resolution gives more clusters."],
@@ -291,7 +301,7 @@ def _markers(data: anndata.AnnData, out: Path) -> dict[str, Any]:
     return {"markers": {str(name): [str(gene) for gene in genes] for name, genes in top.items()}}
 
 
-def _chambers(data: anndata.AnnData, config: dict[str, Any], out: Path) -> dict[str, Any]:
+def _chambers(data: AnnData, config: dict[str, Any], out: Path) -> dict[str, Any]:
     sizes = data.obs["chamber"].value_counts()
     if len(sizes) > MAX_CHAMBERS:
         raise Refused(

@@ -52,7 +52,8 @@ class Problem(HTTPException):
         errors: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        # An HTTPException, because FastAPI turns every other exception that is raised while it reads a body into a 400 of its own.
+        # An HTTPException, because FastAPI turns every other exception that is raised while it reads a body into a 400 of its
+        # own.
         super().__init__(status, detail, dict(headers or {}))
         self.code = code
         self.errors = list(errors)
@@ -74,7 +75,8 @@ def respond(problem: Problem, request_id: str) -> JSONResponse:
 
 
 def field_errors(errors: Sequence[Any]) -> list[dict[str, str]]:
-    """pydantic's errors as {field, rule}. A field is a dotted path of names and indices; an unknown one keeps the name it came with."""
+    """pydantic's errors as {field, rule}. A field is a dotted path of names and indices; an unknown one keeps the name it came
+    with."""
     return [{"field": _field(error["loc"]), "rule": _rule(error["type"], error.get("ctx", {}))} for error in errors]
 
 

@@ -1,8 +1,9 @@
-"""One subprocess a job, in directories of its own, with limits and an environment made from nothing: no AWS credentials reach it.
+"""One subprocess a job, in directories of its own, with limits and an environment made from nothing: no AWS credentials reach
+it.
 
-The child is ``heartmap_service.job``. It reads its task as JSON from standard input and writes one JSON object a line: progress, then how
-it ended. Whatever a hostile file makes of the child, the parent believes only what has the shape of those lines and regular files
-under the names that are looked for.
+The child is ``heartmap_service.job``. It reads its task as JSON from standard input and writes one JSON object a line:
+progress, then how it ended. Whatever a hostile file makes of the child, the parent believes only what has the shape of those
+lines and regular files under the names that are looked for.
 """
 
 import contextlib
@@ -55,7 +56,7 @@ class Limits:
 KeepGoing = Callable[[str, float], bool]
 
 
-class JobFailed(Exception):  # noqa: N818  # a verdict on the job, not an error of the worker
+class JobFailed(Exception):  # a verdict on the job, not an error of the worker
     """The job ended without a result, for good. ``code`` and ``detail`` are for its owner; ``log`` is not."""
 
     def __init__(self, code: str, detail: str, log: str = "") -> None:
@@ -65,7 +66,7 @@ class JobFailed(Exception):  # noqa: N818  # a verdict on the job, not an error 
         self.log = log
 
 
-class JobStopped(Exception):  # noqa: N818
+class JobStopped(Exception):
     """``keep_going`` said no, and the child is dead."""
 
 
@@ -118,7 +119,8 @@ def sweep(scratch: Path) -> int:
 def run(task: dict[str, Any], directory: JobDirectory, limits: Limits, keep_going: KeepGoing) -> dict[str, Any]:
     """Runs one task to its end and returns its result.
 
-    ``keep_going`` hears the stage and the progress (0 to 1) every TICK seconds and may end the job. Raises JobFailed, or JobStopped.
+    ``keep_going`` hears the stage and the progress (0 to 1) every TICK seconds and may end the job. Raises JobFailed, or
+    JobStopped.
     """
     log = directory.root / "log"
     with log.open("wb") as stderr:
@@ -160,7 +162,8 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _environment(directory: JobDirectory) -> dict[str, str]:
-    """Everything that the child's environment holds. One thread each: the task has the cores of one job, and address space is counted."""
+    """Everything that the child's environment holds. One thread each: the task has the cores of one job, and address space is
+    counted."""
     return {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -263,7 +266,10 @@ def out_of_memory(memory: int, log: str = "") -> JobFailed:
 
 
 def _out_of_time(limits: Limits, log: Path) -> JobFailed:
-    detail = f"The job took longer than the {limits.cpu // 60} minutes that one job may take. Set max_cells_subset, or upload fewer cells."
+    detail = (
+        f"The job took longer than the {limits.cpu // 60} minutes that one job may take. "
+        "Set max_cells_subset, or upload fewer cells."
+    )
     return JobFailed("out_of_time", detail, _tail(log))
 
 

@@ -1,8 +1,9 @@
-"""What an uploaded file must be before HeartMAP sees it. Runs in the sandbox; opens the file with h5py and follows nothing out of it.
+"""What an uploaded file must be before HeartMAP sees it. Runs in the sandbox; opens the file with h5py and follows nothing out
+of it.
 
-First the structure, without reading a value: HDF5 makes no difference between data in the file and data in any other file that the
-process can read (external storage, external links, virtual datasets), and a few bytes can declare terabytes. Then AnnData's layout:
-https://anndata.readthedocs.io/en/stable/fileformat-prose.html. Then the values of the matrix, in blocks.
+First the structure, without reading a value: HDF5 makes no difference between data in the file and data in any other file that
+the process can read (external storage, external links, virtual datasets), and a few bytes can declare terabytes. Then AnnData's
+layout: https://anndata.readthedocs.io/en/stable/fileformat-prose.html. Then the values of the matrix, in blocks.
 """
 
 from collections.abc import Iterator
@@ -31,10 +32,12 @@ BLOCK = 1024 * 1024
 
 # gzip, shuffle, fletcher32, szip, nbit, scale-offset, lzf: what h5py itself can read. Others are code loaded from elsewhere.
 _FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
+# h5py declares whatever is looked up as any of its seven kinds.
+Node = Any
 _MATRICES = (("X", "var"), ("raw/X", "raw/var"), ("raw.X", "raw.var"))
 
 
-class Refused(Exception):  # noqa: N818  # a verdict on the file
+class Refused(Exception):  # a verdict on the file
     """The data set cannot be analysed. ``detail`` tells its owner what to change."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -69,20 +72,20 @@ def scan(path: Path, *, memory: int) -> Facts:
             return _check_anndata(file)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         # HDF5's own refusals: truncated, damaged, or of a kind that it does not know. MemoryError is the caller's.
-        detail = "The file is damaged, cut short or not written by AnnData. Write it again with write_h5ad, check that it opens, and upload that."
+        detail = "The file is damaged, cut short or not written by AnnData. Write it with write_h5ad and check that it opens."
         raise Refused("unreadable", detail) from error
 
 
 # Structure
 
 
-def _check_structure(file: h5py.File, memory: int) -> None:
+def _check_structure(file: Node, memory: int) -> None:
     matrices = 0
     rest = 0
     for name, node in _nodes(file):
         size = _attribute_bytes(node)
         if isinstance(node, h5py.Dataset):
-            _check_dataset(name, node)
+            _check_dataset(node)
             size += _declared_bytes(node)
         if name.startswith(("X", "raw/X", "raw.X")):
             matrices += size
@@ -91,16 +94,16 @@ def _check_structure(file: h5py.File, memory: int) -> None:
         needed = BASE_MEMORY + COPIES * matrices + rest
         if needed > memory:
             detail = (
-                f"The file declares {(matrices + rest) / GIB:.1f} GiB of data; with {memory / GIB:.1f} GiB of memory for one analysis that "
-                "cannot fit. Upload fewer cells or genes, store the matrix sparse, or drop layers and embeddings."
+                f"The file declares {(matrices + rest) / GIB:.1f} GiB of data; with {memory / GIB:.1f} GiB of memory for one "
+                "analysis that cannot fit. Upload fewer cells or genes, store the matrix sparse, or drop layers and embeddings."
             )
             raise Refused("too_large", detail)
 
 
-def _nodes(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+def _nodes(file: Node) -> Iterator[tuple[str, Node]]:
     """Every group and dataset once, reached by hard links only. Refuses every other link before it is followed."""
-    seen = {h5py.h5o.get_info(file.id).addr}
-    stack: list[tuple[str, h5py.Group, int]] = [("", file["/"], 0)]
+    seen = {_address(file)}
+    stack: list[tuple[str, Node, int]] = [("", file["/"], 0)]
     yield "", file["/"]
     while stack:
         path, group, depth = stack.pop()
@@ -112,7 +115,7 @@ def _nodes(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
             _check_link(group, key)
             node = group[key]
             name = f"{path}/{key}" if path else key
-            address = h5py.h5o.get_info(node.id).addr
+            address = _address(node)
             if address in seen:
                 continue
             seen.add(address)
@@ -128,7 +131,11 @@ def _nodes(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
             yield name, node
 
 
-def _check_link(group: h5py.Group, key: str) -> None:
+def _address(node: Node) -> int:
+    return h5py.h5o.get_info(node.id).addr  # pyright: ignore[reportAttributeAccessIssue]  # h5py's stubs lack h5o
+
+
+def _check_link(group: Node, key: str) -> None:
     try:
         link = group.get(key, getlink=True)
     except TypeError:
@@ -141,7 +148,7 @@ def _check_link(group: h5py.Group, key: str) -> None:
         )
 
 
-def _check_dataset(name: str, dataset: h5py.Dataset) -> None:
+def _check_dataset(dataset: Node) -> None:
     properties = dataset.id.get_create_plist()
     if properties.get_external_count() > 0:
         raise Refused("external_storage", "The file keeps data in another file. Write the data itself, with write_h5ad.")
@@ -167,7 +174,7 @@ def _is_plain(dtype: np.dtype[Any]) -> bool:
     return h5py.check_string_dtype(dtype) is not None or dtype.kind in "biufcS"
 
 
-def _declared_bytes(dataset: h5py.Dataset) -> int:
+def _declared_bytes(dataset: Node) -> int:
     text = h5py.check_string_dtype(dataset.dtype)
     each = VARIABLE_LENGTH_COST if text is not None and text.length is None else dataset.dtype.itemsize
     # A chunk is decompressed whole, however little of it the dataset needs.
@@ -175,7 +182,7 @@ def _declared_bytes(dataset: h5py.Dataset) -> int:
     return max(int(dataset.size or 0), chunk) * each
 
 
-def _attribute_bytes(node: h5py.Group | h5py.Dataset) -> int:
+def _attribute_bytes(node: Node) -> int:
     total = 0
     count = h5py.h5a.get_num_attrs(node.id)
     for index in range(count):
@@ -192,7 +199,7 @@ def _attribute_bytes(node: h5py.Group | h5py.Dataset) -> int:
 # AnnData
 
 
-def _check_anndata(file: h5py.File) -> Facts:
+def _check_anndata(file: Node) -> Facts:
     for name in ("obs", "var"):
         if name not in file:
             raise Refused(
@@ -261,7 +268,7 @@ def _column_length(column: Any, name: str) -> int:
     raise Refused("unsupported_type", f"{name} is a kind of column that AnnData does not write. Drop it.")
 
 
-def _check_codes(codes: h5py.Dataset, categories: int, name: str) -> None:
+def _check_codes(codes: Node, categories: int, name: str) -> None:
     if codes.dtype.kind not in "iu" or codes.ndim != 1:
         raise Refused("bad_categories", f"{name} has categories that are not numbered. Write the object with write_h5ad.")
     for block in _blocks(codes):
@@ -295,7 +302,8 @@ def _check_matrix(node: Any, name: str, cells: int, genes: int) -> bool:
         shape = tuple(int(length) for length in np.asarray(raw_shape).ravel()) if raw_shape is not None else ()
         values = node.get("data")
     if shape != (cells, genes):
-        detail = f"{name} is {' x '.join(map(str, shape))}, but the tables are {cells} cells x {genes} genes. Write the object with write_h5ad."
+        found = " x ".join(map(str, shape))
+        detail = f"{name} is {found}, but obs and var are {cells} cells by {genes} genes. Write the object with write_h5ad."
         raise Refused("shape_mismatch", detail)
     if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "biuf":
         raise Refused("not_numeric", f"{name} does not hold numbers. Put the counts in X.")
@@ -304,7 +312,7 @@ def _check_matrix(node: Any, name: str, cells: int, genes: int) -> bool:
     return _check_values(values, name)
 
 
-def _check_sparse(node: h5py.Group, name: str, shape: tuple[int, ...]) -> None:
+def _check_sparse(node: Node, name: str, shape: tuple[int, ...]) -> None:
     bad = Refused(
         "bad_sparse_matrix",
         f"The sparse matrix {name} is inconsistent: its indices do not fit its shape. Write it again with write_h5ad.",
@@ -334,7 +342,7 @@ def _check_sparse(node: h5py.Group, name: str, shape: tuple[int, ...]) -> None:
             raise bad
 
 
-def _check_values(values: h5py.Dataset, name: str) -> bool:
+def _check_values(values: Node, name: str) -> bool:
     whole = True
     for block in _blocks(values):
         if block.dtype.kind == "f":
@@ -350,7 +358,7 @@ def _check_values(values: h5py.Dataset, name: str) -> bool:
     return whole
 
 
-def _blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray[Any, Any]]:
+def _blocks(dataset: Node) -> Iterator[np.ndarray[Any, Any]]:
     """The dataset in order, in pieces of about BLOCK values along the first axis."""
     width = max(1, int(np.prod(dataset.shape[1:], dtype=object)))
     rows = max(1, BLOCK // width)

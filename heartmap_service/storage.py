@@ -1,6 +1,7 @@
 """Uploaded and resulting objects in S3, and the URLs by which callers move the bytes themselves.
 
-A URL dies with the credentials that signed it. botocore renews a task's credentials 15 minutes before they end, so no URL lives longer.
+A URL dies with the credentials that signed it. botocore renews a task's credentials 15 minutes before they end, so no URL lives
+longer.
 """
 
 import base64
@@ -19,11 +20,11 @@ URL_SECONDS = 900
 CHUNK = 4 * 1024 * 1024
 
 
-class ObjectTooLarge(Exception):  # noqa: N818  # what it is, not an error of ours
+class ObjectTooLarge(Exception):  # what it is, not an error of ours
     """The object is larger than it may be."""
 
 
-class DownloadStopped(Exception):  # noqa: N818
+class DownloadStopped(Exception):
     """The caller no longer wants the object."""
 
 
@@ -120,7 +121,8 @@ class Uploads:
     def download(self, upload_id: str, destination: Path, *, most: int, wanted: Callable[[], bool]) -> bool:
         """False when there is no such object. ``wanted`` is asked every CHUNK bytes.
 
-        Raises ObjectTooLarge before the first byte when there are more than ``most``, DownloadStopped when it is no longer wanted.
+        Raises ObjectTooLarge before the first byte when there are more than ``most``, DownloadStopped when it is no longer
+        wanted.
         """
         try:
             answer = self._s3.get_object(Bucket=self._bucket, Key=self.key(upload_id))

@@ -1,11 +1,11 @@
 """Uploads and analyses in the jobs table, and who may see which analysis.
 
-Keys (``pk``): ``upload#<id>``, ``analysis#<id>``, and for each list in which an analysis appears a row ``listing#<list>#<id>`` of its own.
-The lists are the partitions of the index ``listing``: ``owner#<principal>``, ``all``, ``shared`` and ``named#<principal>``. The analysis itself
-is in none, so that its progress does not rewrite the index.
+Keys (``pk``): ``upload#<id>``, ``analysis#<id>``, and for each list in which an analysis appears a row ``listing#<list>#<id>``
+of its own. The lists are the partitions of the index ``listing``: ``owner#<principal>``, ``all``, ``shared`` and
+``named#<principal>``. The analysis itself is in none, so that its progress does not rewrite the index.
 
-Every change of an analysis's state is one conditional write. ``attempt`` is the fencing token: a worker that lost its lease still knows
-the old number, and its writes fail.
+Every change of an analysis's state is one conditional write. ``attempt`` is the fencing token: a worker that lost its lease
+still knows the old number, and its writes fail.
 """
 
 import json
@@ -60,7 +60,8 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """``config`` is what the pipeline runs with: the version that was current at the request, and the request's options over it."""
+    """``config`` is what the pipeline runs with: the version that was current at the request, and the request's options over
+    it."""
 
     analysis_id: str
     upload_id: str
@@ -136,7 +137,7 @@ class JobStore:
         """The newest analyses that appear in any of the lists, newest first, at most ``limit`` (up to 100)."""
         found: dict[str, str] = {}
         for name in lists:
-            answer = self._dynamodb.query(
+            answer: Any = self._dynamodb.query(
                 TableName=self._table,
                 IndexName="listing",
                 KeyConditionExpression="listing_key = :list",
@@ -185,8 +186,8 @@ class JobStore:
             answer = self._dynamodb.update_item(
                 TableName=self._table,
                 Key={"pk": {"S": f"analysis#{analysis_id}"}},
-                UpdateExpression="SET #state = :running, attempt = attempt + :one, lease_until = :lease, stage = :stage, progress = :zero, "
-                "started_at = if_not_exists(started_at, :at)",
+                UpdateExpression="SET #state = :running, attempt = attempt + :one, lease_until = :lease, "
+                "stage = :stage, progress = :zero, started_at = if_not_exists(started_at, :at)",
                 ConditionExpression="#state = :queued OR (#state = :running AND lease_until < :now)",
                 ExpressionAttributeNames={"#state": "state"},
                 ExpressionAttributeValues={
@@ -294,7 +295,7 @@ class JobStore:
         records: dict[str, dict[str, Any]] = {}
         pending: list[Any] = [{"pk": {"S": key}} for key in keys]
         while pending:
-            answer = self._dynamodb.batch_get_item(RequestItems={self._table: {"Keys": pending, "ConsistentRead": True}})
+            answer: Any = self._dynamodb.batch_get_item(RequestItems={self._table: {"Keys": pending, "ConsistentRead": True}})
             records |= {item["pk"]["S"]: item for item in answer["Responses"].get(self._table, [])}
             pending = answer["UnprocessedKeys"].get(self._table, {}).get("Keys", [])
         return records

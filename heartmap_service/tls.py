@@ -1,4 +1,5 @@
-"""The API's certificate. The load balancer speaks TLS to its targets but does not validate them, so one made at each start will do."""
+"""The API's certificate. The load balancer speaks TLS to its targets but does not validate them, so one made at each start will
+do."""
 
 import tempfile
 from collections.abc import Iterator

@@ -59,7 +59,7 @@ class UploadService:
     def begin(self, caller: Caller, new: NewUpload) -> dict[str, Any]:
         """Raises Problem 422 for a size above what this environment takes."""
         if new.bytes is not None and new.bytes > self._max_bytes:
-            detail = f"A data set may have at most {self._max_bytes:,} bytes here. Subset the cells or the genes, or compress the file."
+            detail = f"A data set may have at most {self._max_bytes:,} bytes here. Upload fewer cells or genes."
             raise Problem(422, "upload_too_large", detail)
         if new.bytes is not None and new.bytes > ONE_POST:
             return self._begin_parts(caller, new.name, new.bytes)

@@ -1,7 +1,7 @@
 """Warm caches for the jobs to copy: ``python -m heartmap_service.warm DIR``.
 
-HeartMAP's libraries compile 10 s of code with numba at the first run. One comprehensive analysis of the bundled data set, in the same
-sandbox as any other, leaves the compiled code; it serves machines with the same processor name, others compile anew.
+HeartMAP's libraries compile 10 s of code with numba at the first run. One comprehensive analysis of the bundled data set, in
+the same sandbox as any other, leaves the compiled code; it serves machines with the same processor name, others compile anew.
 """
 
 import os

@@ -1,7 +1,8 @@
 """The worker: ``python -m heartmap_service.worker`` takes one message after the other, checks uploads and runs analyses.
 
-Nothing is lost: a message leaves the queue only when what it asked for has ended, in the table, one way or the other. Nothing runs twice at
-once: an analysis belongs to whoever claimed its attempt, for as long as the lease is renewed. At SIGTERM the job in hand goes back.
+Nothing is lost: a message leaves the queue only when what it asked for has ended, in the table, one way or the other. Nothing
+runs twice at once: an analysis belongs to whoever claimed its attempt, for as long as the lease is renewed. At SIGTERM the job
+in hand goes back.
 """
 
 import signal
@@ -21,8 +22,8 @@ from heartmap_service.storage import DownloadStopped, ObjectTooLarge, Results, U
 from heartmap_service.store import Analysis, JobStore
 
 LEASE = 90.0
-"""Seconds for which an attempt owns its analysis without a sign of life. Shorter than VISIBILITY, so that a killed worker's message
-comes back to an analysis that can be claimed."""
+"""Seconds for which an attempt owns its analysis without a sign of life. Shorter than VISIBILITY, so that a killed worker's
+message comes back to an analysis that can be claimed."""
 HEARTBEAT = 2.0
 """Seconds between signs of life; the longest that a cancelled analysis goes on."""
 VISIBILITY = 120
