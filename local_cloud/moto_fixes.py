@@ -21,6 +21,7 @@ import boto3
 from botocore.config import Config
 from moto.apigateway import exceptions as apigateway_exceptions
 from moto.apigateway import models as apigateway
+from moto.apigateway import urls as apigateway_urls
 from moto.apigateway.responses import APIGatewayResponse
 from moto.awslambda import models as awslambda
 from moto.awslambda.responses import LambdaResponse
@@ -295,7 +296,8 @@ def update_methods() -> None:
         method = self.backend.get_method(api, resource, name)
         for operation in self._get_param("patchOperations"):
             path, value = operation["path"], operation.get("value")
-            kind, _, key = path.removeprefix("/").partition("/")
+            kind, _, escaped = path.removeprefix("/").partition("/")
+            key = escaped.replace("~1", "/").replace("~0", "~")  # RFC 6901
             if path in METHOD_PATCHES and operation["op"] == "replace":
                 setattr(method, METHOD_PATCHES[path], value == "true" if path == "/apiKeyRequired" else value)
             elif kind == "requestParameters" and operation["op"] in {"add", "replace"}:
@@ -406,7 +408,7 @@ def answer_404_for_what_is_gone() -> None:
                     answer = original(self, *args, **kwargs)
                 except KeyError as error:
                     raise exception from error
-                if answer is None and original.__name__.startswith("get_"):
+                if answer is None and original.__name__ in {"get_integration", "delete_integration"}:
                     raise exception
                 return answer
 
@@ -458,6 +460,8 @@ def tag_rest_apis() -> None:
 
         return untag_resource
 
+    path = "{0}/tags/arn:(?P<partition>[^/]+):apigateway:(?P<region_name>[^/]+)::/(?P<kind>restapis|domainnames)/(?P<name>[^/]+)$"
+    apigateway_urls.url_paths[path] = APIGatewayResponse.dispatch
     replace(APIGatewayResponse, "get_tags", get)
     replace(APIGatewayResponse, "tag_resource", put)
     replace(APIGatewayResponse, "untag_resource", remove)

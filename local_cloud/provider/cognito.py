@@ -14,7 +14,6 @@ from local_cloud.provider.framework import (
     ignoring_gone,
     none_if_gone,
     register,
-    tag_changes,
     undoing,
 )
 from local_cloud.provider.names import given, live, one, same_set, to_aws
@@ -101,13 +100,7 @@ class UserPool(ResourceType):
         client.update_user_pool(UserPoolId=resource_id, **self._settings(aws, new))
         if changed(old, new, {"mfaConfiguration", "softwareTokenMfaConfiguration"}):
             self._set_mfa(aws, resource_id, new)
-        pool = client.describe_user_pool(UserPoolId=resource_id)["UserPool"]
-        to_set, to_remove = tag_changes(aws, old, new)
-        if to_remove:
-            client.untag_resource(ResourceArn=pool["Arn"], TagKeys=to_remove)
-        if to_set:
-            client.tag_resource(ResourceArn=pool["Arn"], Tags=to_set)
-        return self._outputs(aws, pool)
+        return self._outputs(aws, client.describe_user_pool(UserPoolId=resource_id)["UserPool"])
 
     def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
         with ignoring_gone():

@@ -282,6 +282,7 @@ def api(client: Callable[[str], Any]) -> Iterator[dict[str, Any]]:
         disableExecuteApiEndpoint=True,
         securityPolicy="SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09",
         endpointAccessMode="STRICT",
+        binaryMediaTypes=["multipart/form-data"],
         policy=json.dumps({"Version": "2012-10-17", "Statement": []}),
     )
     yield made
@@ -294,6 +295,7 @@ def test_a_rest_api_keeps_its_tls_settings_and_they_can_change(client: Callable[
     kept = gateway.get_rest_api(restApiId=api["id"])
     assert kept["securityPolicy"] == "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
     assert kept["endpointAccessMode"] == "STRICT"
+    assert kept["binaryMediaTypes"] == ["multipart/form-data"]
     assert kept["disableExecuteApiEndpoint"] is True
     for path, value in (("/disableExecuteApiEndpoint", "false"), ("/endpointAccessMode", "BASIC"), ("/name", "b")):
         operation = {"op": "replace", "path": path, "value": value}
@@ -348,13 +350,13 @@ def test_a_method_can_be_updated_without_losing_its_integration(client: Callable
         {"op": "replace", "path": "/authorizerId", "value": "two"},
         {"op": "replace", "path": "/apiKeyRequired", "value": "true"},
         {"op": "remove", "path": "/requestParameters/method.request.path.id"},
-        {"op": "add", "path": "/requestParameters/method.request.querystring.limit", "value": "false"},
+        {"op": "add", "path": "/requestParameters/method.request.querystring.a~1b", "value": "false"},
     ]
     gateway.update_method(**method, patchOperations=operations)
     found = gateway.get_method(**method)
     assert found["authorizerId"] == "two"
     assert found["apiKeyRequired"] is True
-    assert found["requestParameters"] == {"method.request.querystring.limit": False}
+    assert found["requestParameters"] == {"method.request.querystring.a/b": False}
     assert found["methodIntegration"]["connectionId"] == "link"
     with pytest.raises(ClientError) as error:
         gateway.update_method(**method, patchOperations=[{"op": "replace", "path": "/nonsense", "value": "1"}])
@@ -391,13 +393,28 @@ def test_a_domain_name_keeps_its_access_mode_and_can_change(client: Callable[[st
     assert gateway.update_domain_name(domainName="api.example.org", patchOperations=[operation])["regionalCertificateArn"] == new
 
 
-def test_deleting_what_is_gone_is_not_found(client: Callable[[str], Any], api: dict[str, Any]) -> None:
+def test_rest_apis_and_domain_names_can_be_tagged_like_stages(client: Callable[[str], Any], api: dict[str, Any]) -> None:
     gateway = client("apigateway")
+    gateway.create_domain_name(domainName="tagged.example.org", tags={"kept": "1"})
+    for path in (f"restapis/{api['id']}", "domainnames/tagged.example.org"):
+        arn = f"arn:aws:apigateway:us-east-1::/{path}"
+        gateway.tag_resource(resourceArn=arn, tags={"a": "1", "b": "2"})
+        gateway.untag_resource(resourceArn=arn, tagKeys=["a"])
+        tags = gateway.get_tags(resourceArn=arn)["tags"]
+        assert ("a" in tags, tags["b"]) == (False, "2")
+    assert gateway.get_rest_api(restApiId=api["id"])["tags"] == {"b": "2"}
+
+
+def test_deleting_what_is_gone_is_not_found(client: Callable[[str], Any], api: dict[str, Any], method: dict[str, str]) -> None:
+    gateway = client("apigateway")
+    gateway.delete_integration(**method)
     calls = [
         lambda: gateway.delete_resource(restApiId=api["id"], resourceId="none"),
         lambda: gateway.delete_authorizer(restApiId=api["id"], authorizerId="none"),
         lambda: gateway.get_deployment(restApiId=api["id"], deploymentId="none"),
         lambda: gateway.get_integration(restApiId=api["id"], resourceId=api["rootResourceId"], httpMethod="GET"),
+        lambda: gateway.delete_integration(restApiId=method["restApiId"], resourceId=method["resourceId"], httpMethod="GET"),
+        lambda: gateway.get_request_validator(restApiId=api["id"], requestValidatorId="none"),
         lambda: gateway.delete_rest_api(restApiId="none"),
     ]
     for call in calls:
@@ -475,6 +492,34 @@ def test_a_functions_code_can_be_fetched_and_its_settings_are_kept(client: Calla
     assert now["EphemeralStorage"] == {"Size": 1024}
     assert now["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": "/other"}
     assert now["Architectures"] == ["arm64"]
+
+
+# --- ECS
+
+
+def test_a_service_keeps_how_it_is_deployed_and_follows_its_task_definition(client: Callable[[str], Any]) -> None:
+    ecs = client("ecs")
+    ecs.create_cluster(clusterName="c")
+    for _ in range(2):
+        ecs.register_task_definition(family="t", containerDefinitions=[{"name": "a", "image": "a", "memory": 64}])
+    ecs.create_service(
+        cluster="c",
+        serviceName="s",
+        taskDefinition="t:1",
+        desiredCount=1,
+        healthCheckGracePeriodSeconds=60,
+        enableExecuteCommand=True,
+        deploymentConfiguration={"maximumPercent": 200},
+    )
+
+    def found() -> dict[str, Any]:
+        return ecs.describe_services(cluster="c", services=["s"])["services"][0]
+
+    assert (found()["healthCheckGracePeriodSeconds"], found()["enableExecuteCommand"]) == (60, True)
+    assert found()["deploymentConfiguration"] == {"maximumPercent": 200}
+    newer = ecs.describe_task_definition(taskDefinition="t:2")["taskDefinition"]["taskDefinitionArn"]
+    ecs.update_service(cluster="c", service="s", taskDefinition=newer)
+    assert found()["deployments"][0]["taskDefinition"] == newer
 
 
 # --- Cognito

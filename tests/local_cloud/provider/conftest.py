@@ -24,7 +24,7 @@ class Made:
         self.state = self._state(self.inputs, outputs)
 
     def update(self, **changes: Any) -> dict[str, Any]:
-        """Change arguments in place (None takes one away); the new state. What needs a new resource is refused, as by the engine."""
+        """Change arguments in place (None takes one away); the new state. What needs a new resource is refused."""
         given = {name: value for name, value in {**self.inputs, **changes}.items() if value is not None}
         new = self._checked(given)
         assert not changes.keys() & self.handler.replaces, f"{changes.keys() & self.handler.replaces} need a new resource"
