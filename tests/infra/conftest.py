@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -137,7 +136,7 @@ class _Answers(mocks.Mocks):
         return stem, state
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        return INVOKES[args.token], None
+        return INVOKES[args.token], []
 
 
 def unwrapped(value: Any) -> Any:
@@ -184,7 +183,7 @@ def run_program(stack: str, changes: Mapping[str, str] | None = None, *, preview
 def _small_package(destination_dir: Path, *, key_set: bytes, target: package.Target) -> Path:
     """Instead of the real build, which installs the dependencies: the same inputs in a zip."""
     destination_dir.mkdir(parents=True, exist_ok=True)
-    path = destination_dir / f"plan-{os.getpid()}.zip"
+    path = destination_dir / f"{target.platform or 'host'}.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo("lambda_authorizer/jwks.json"), key_set)
         archive.writestr(zipfile.ZipInfo("target"), repr(tuple(target)))

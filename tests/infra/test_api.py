@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -164,7 +165,7 @@ def test_a_method_is_named_as_the_settings_of_a_stage_name_it(method: str, route
 
 def test_changes_of_the_stage_come_one_after_the_other(plan: Any) -> None:
     settings = plan.of("apigateway/methodSettings:MethodSettings")
-    for earlier, later in zip(settings, settings[1:], strict=False):
+    for earlier, later in pairwise(settings):
         assert earlier.urn in later.dependencies
 
 

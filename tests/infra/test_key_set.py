@@ -73,7 +73,7 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(pool: Pool) -> None:
 
 def test_a_server_that_keeps_failing_is_given_up_with_advice(pool: Pool) -> None:
     pool.answers = [(500, b"", {})]
-    with pytest.raises(KeySetError, match="cannot be fetched .* check the network and run the deployment again"):
+    with pytest.raises(KeySetError, match=r"cannot be fetched .* check the network and run the deployment again"):
         fetch(POOL, region="us-east-1", endpoint=pool.url)
     assert len(pool.paths) == key_set.ATTEMPTS
 
