@@ -84,11 +84,12 @@ def test_a_server_that_drips_is_given_up_at_the_deadline(raw) -> None:
     assert time.monotonic() - started < 1
 
 
-def test_a_server_that_says_nothing_is_given_up_at_the_deadline(raw) -> None:
+@pytest.mark.parametrize("scheme", ["http:", "https:"])
+def test_a_server_that_says_nothing_is_given_up_at_the_deadline(raw, scheme: str) -> None:
     done = threading.Event()
     started = time.monotonic()
     with pytest.raises(HttpError):
-        get(raw(lambda _: done.wait(5) and None), 0.2)
+        get(raw(lambda _: done.wait(5) and None).replace("http:", scheme), 0.2)
     done.set()
     assert time.monotonic() - started < 1
 

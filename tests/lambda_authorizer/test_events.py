@@ -115,6 +115,22 @@ def test_fields_that_contradict_each_other_are_refused(event: dict[str, Any], ch
 @pytest.mark.parametrize(
     "changes",
     [
+        {"methodArn": ARN.replace("YAB", "YAC")},
+        {"methodArn": ARN.replace("/GET/", "/DELETE/")},
+        {"path": f"/uploads/{ID}"},
+        {"resource": "/uploads/{upload_id}"},
+        {"httpMethod": "DELETE"},
+    ],
+)
+def test_each_field_alone_is_checked_where_the_event_says_nothing_twice(event: dict[str, Any], changes: dict[str, Any]) -> None:
+    event |= {"pathParameters": None, "requestContext": {"requestId": "r-1"}}
+    assert read(event, region=None)
+    assert refused(lambda: read(event | changes, region=None)) is Reason.EVENT_MISMATCH
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
         {"stage": "prod"},
         {"apiId": "other"},
         {"accountId": "210987654321"},

@@ -120,6 +120,7 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "an absurd end": {"exp": 10**40},
     "a list as end": {"exp": [NOW + 3600]},
     "an issue in the future": {"iat": NOW + 120, "exp": NOW + 3600},
+    "an issue in the future after its start": {"iat": NOW + 120, "nbf": NOW, "exp": NOW + 3600},
     "no issue": {"iat": ...},
     "an issue as text": {"iat": str(NOW)},
     "an issue as float": {"iat": NOW + 0.5},
