@@ -237,17 +237,22 @@ class RouteTableAssociation(ResourceType):
 @register
 class VpcEndpoint(_Ec2Type):
     token = "aws:ec2/vpcEndpoint:VpcEndpoint"
-    _lists: ClassVar = {"routeTableIds": "RouteTableIds", "subnetIds": "SubnetIds", "securityGroupIds": "SecurityGroupIds"}
-    arguments = frozenset({"vpcId", "serviceName", "vpcEndpointType", "policy", "privateDnsEnabled", "tags", *_lists})
+    _lists: ClassVar = {"subnetIds": "SubnetIds", "securityGroupIds": "SecurityGroupIds"}
+    arguments = frozenset(
+        {"vpcId", "serviceName", "vpcEndpointType", "policy", "privateDnsEnabled", "routeTableIds", "tags", *_lists}
+    )
     required = frozenset({"vpcId", "serviceName"})
-    # AWS also changes privateDnsEnabled in place, moto does not.
-    replaces = frozenset({"vpcId", "serviceName", "vpcEndpointType", "privateDnsEnabled"})
+    # AWS also changes the last two in place; moto forgets the one, and the routes that belong to the other.
+    replaces = frozenset({"vpcId", "serviceName", "vpcEndpointType", "privateDnsEnabled", "routeTableIds"})
+    delete_before_replace = True  # two endpoints of one service would claim the same routes or host names
     defaults: ClassVar = {"vpcEndpointType": "Gateway"}
     computed = frozenset({"arn", "ownerId", "state", "dnsEntries", "networkInterfaceIds", "prefixListId"})
     volatile = frozenset({"dnsEntries", "networkInterfaceIds"})
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         optional = {key: inputs[name] for name, key in self._lists.items() if name in inputs}
+        if "routeTableIds" in inputs:
+            optional["RouteTableIds"] = inputs["routeTableIds"]
         if "policy" in inputs:
             optional["PolicyDocument"] = inputs["policy"]
         if "privateDnsEnabled" in inputs:

@@ -12,6 +12,7 @@ from local_cloud.provider.framework import (
     Aws,
     Failure,
     Inputs,
+    Refused,
     ResourceType,
     is_gone,
     none_if_gone,
@@ -59,7 +60,10 @@ class Record(ResourceType):
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         fqdn = self._fqdn(aws, inputs)
-        self._change(aws, "UPSERT" if inputs.get("allowOverwrite") else "CREATE", fqdn, inputs)
+        if not inputs.get("allowOverwrite") and self._find(aws, {**inputs, "fqdn": fqdn}) is not None:
+            # AWS refuses this by itself, moto lets it through.
+            raise Refused(f"the record {fqdn} {inputs['type']} is there already: delete it, or say allowOverwrite")
+        self._change(aws, "UPSERT", fqdn, inputs)
         return f"{inputs['zoneId']}_{fqdn}_{inputs['type']}", {"fqdn": fqdn}
 
     def _find(self, aws: Aws, state: dict[str, Any]) -> dict[str, Any] | None:

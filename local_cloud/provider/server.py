@@ -168,7 +168,10 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             old, old_secrets = wire.decode(request.olds)
             new, secrets = wire.decode(request.news)
             secrets |= handler.secret_outputs | (old_secrets - handler.arguments)
-            kept = {name: value for name, value in old.items() if name not in handler.arguments}
+            old_inputs, _ = wire.decode(request.old_inputs)
+            # What AWS decided stays, also where the program could have decided it but did not.
+            decided = handler.computed - old_inputs.keys()
+            kept = {name: value for name, value in old.items() if name not in handler.arguments or name in decided}
             if request.preview:
                 planned = {**kept, **dict.fromkeys(handler.volatile, UNKNOWN), **new}
                 return provider_pb2.UpdateResponse(properties=wire.encode(self._with_tags(handler, new, planned), secrets))
