@@ -45,7 +45,7 @@ class Storage:
         target = self._checked(url)
 
         def once() -> None:
-            source.seek(0)
+            # httpx reads it from its beginning, each time.
             file = ("data", cast(BinaryIO, _Watched(source, length, done)), "application/octet-stream")
             self._require(self._http.post(target, data=dict(fields), files={"file": file}))
 

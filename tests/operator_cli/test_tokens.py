@@ -131,7 +131,15 @@ def test_the_file_goes_when_the_keyring_takes_over(dev: Environment, system_keyr
     assert not list(tmp_path.rglob("dev-*.json"))
 
 
-def test_a_backend_that_keeps_nothing_is_no_keyring(dev: Environment) -> None:
+def test_a_backend_that_keeps_plain_text_or_nothing_is_no_keyring(
+    dev: Environment, system_keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Keyring, "priority", 0.5)
+    assert TokenStore(dev).save(tokens()) == "file"
+    assert system_keyring.kept == {}
+
+
+def test_without_a_keyring_the_file_is_used(dev: Environment) -> None:
     assert TokenStore(dev).save(tokens()) == "file"
 
 
