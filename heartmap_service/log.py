@@ -11,7 +11,8 @@ def configure(process: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        # Not dict_tracebacks, which would write the local variables, keys among them.
+        structlog.processors.format_exc_info,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],

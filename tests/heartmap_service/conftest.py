@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import anndata
-import boto3
 import numpy as np
 import pytest
 import requests
 import scipy.sparse
 from moto import mock_aws
+from moto.moto_api._internal import moto_api_backend
 from starlette.testclient import TestClient
 
 from heartmap_service.api import create_app
 from heartmap_service.clients import Clients, connect
-from heartmap_service.settings import GIB, ApiSettings, WorkerSettings
+from heartmap_service.settings import GIB, ApiSettings, ServiceSettings, WorkerSettings
 from heartmap_service.worker import Worker
 from lambda_authorizer.access_policy import RULES
 from lambda_authorizer.assertion import HEADER, Keys, mint
@@ -36,71 +36,78 @@ def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
 
 
+@pytest.fixture(scope="session")
+def clients() -> Iterator[Clients]:
+    """One emulated AWS for all tests: making clients takes longer than most of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        with mock_aws():
+            names = dict.fromkeys(("uploads_bucket", "results_bucket", "jobs_table", "config_table", "queue_url"), "")
+            yield connect(ServiceSettings(environment="local", region=REGION, **names))
+
+
 @pytest.fixture
-def aws() -> Iterator[dict[str, Any]]:
-    """Buckets, tables, queue and notification, as the stack deploys them; their names as settings."""
-    with mock_aws():
-        s3 = boto3.client("s3", region_name=REGION)
-        dynamodb = boto3.client("dynamodb", region_name=REGION)
-        sqs = boto3.client("sqs", region_name=REGION)
-        for bucket in ("uploads", "results"):
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-        dynamodb.create_table(
-            TableName="jobs",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "listing_key", "created_at")],
-            GlobalSecondaryIndexes=[
+def aws(clients: Clients) -> dict[str, Any]:
+    """Buckets, tables, queue and notification, as the stack deploys them, and empty; their names as settings."""
+    moto_api_backend.reset()
+    s3, dynamodb, sqs = clients.s3, clients.dynamodb, clients.sqs
+    for bucket in ("uploads", "results"):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    dynamodb.create_table(
+        TableName="jobs",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "listing_key", "created_at")],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "listing",
+                "KeySchema": [
+                    {"AttributeName": "listing_key", "KeyType": "HASH"},
+                    {"AttributeName": "created_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    dynamodb.create_table(
+        TableName="config",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}, {"AttributeName": "version", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "name", "AttributeType": "S"},
+            {"AttributeName": "version", "AttributeType": "N"},
+        ],
+    )
+    queue_url = sqs.create_queue(QueueName="jobs", Attributes={"VisibilityTimeout": "120"})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    s3.put_bucket_notification_configuration(
+        Bucket="uploads",
+        NotificationConfiguration={
+            "QueueConfigurations": [
                 {
-                    "IndexName": "listing",
-                    "KeySchema": [
-                        {"AttributeName": "listing_key", "KeyType": "HASH"},
-                        {"AttributeName": "created_at", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
+                    "QueueArn": arn,
+                    "Events": ["s3:ObjectCreated:*"],
+                    "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "uploads/"}]}},
                 }
-            ],
-        )
-        dynamodb.create_table(
-            TableName="config",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}, {"AttributeName": "version", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}, {"AttributeName": "version", "AttributeType": "N"}],
-        )
-        queue_url = sqs.create_queue(QueueName="jobs", Attributes={"VisibilityTimeout": "120"})["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        s3.put_bucket_notification_configuration(
-            Bucket="uploads",
-            NotificationConfiguration={
-                "QueueConfigurations": [
-                    {
-                        "QueueArn": arn,
-                        "Events": ["s3:ObjectCreated:*"],
-                        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "uploads/"}]}},
-                    }
-                ]
-            },
-        )
-        yield {
-            "environment": "local",
-            "uploads_bucket": "uploads",
-            "results_bucket": "results",
-            "jobs_table": "jobs",
-            "config_table": "config",
-            "queue_url": queue_url,
-            "region": REGION,
-        }
+            ]
+        },
+    )
+    return {
+        "environment": "local",
+        "uploads_bucket": "uploads",
+        "results_bucket": "results",
+        "jobs_table": "jobs",
+        "config_table": "config",
+        "queue_url": queue_url,
+        "region": REGION,
+    }
 
 
 @pytest.fixture
 def api_settings(aws: dict[str, Any]) -> ApiSettings:
     secret = {"assertion_keys": {"k1": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="}}
     return ApiSettings(**aws, assertion_keys=secret, internal_host=HOST)
-
-
-@pytest.fixture
-def clients(api_settings: ApiSettings) -> Clients:
-    return connect(api_settings)
 
 
 @pytest.fixture
@@ -140,9 +147,10 @@ def route_of(method: str, path: str) -> str:
     parts = path.split("/")
     for known_method, route in RULES:
         pattern = route.split("/")
-        if known_method == method and len(parts) == len(pattern):
-            if all(want.startswith("{") or want == have for want, have in zip(pattern, parts, strict=True)):
-                return route
+        if known_method != method or len(parts) != len(pattern):
+            continue
+        if all(want.startswith("{") or want == have for want, have in zip(pattern, parts, strict=True)):
+            return route
     raise LookupError(f"no route {method} {path}")
 
 
