@@ -26,6 +26,7 @@ from moto.apigateway.responses import APIGatewayResponse
 from moto.awslambda import models as awslambda
 from moto.awslambda.responses import LambdaResponse
 from moto.cognitoidp import models as cognitoidp
+from moto.cognitoidp.exceptions import InvalidParameterException
 from moto.ecs import models as ecs
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.moto_server import werkzeug_app
@@ -650,6 +651,26 @@ def update_mfa_of_user_pools() -> None:
     replace(cognitoidp.CognitoIdpBackend, "update_user_pool", make)
 
 
+def protect_user_pools() -> None:
+    """Cognito: a user pool whose DeletionProtection is ACTIVE is not deleted. moto deletes it.
+
+    https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-settings-deletion-protection.html
+    """
+
+    def make(original: Any) -> Any:
+        def delete_user_pool(self: Any, user_pool_id: str) -> None:
+            if self.describe_user_pool(user_pool_id).extended_config.get("DeletionProtection") == "ACTIVE":
+                raise InvalidParameterException(
+                    "The user pool cannot be deleted because deletion protection is activated. "
+                    "Deletion protection must be inactivated first."
+                )
+            original(self, user_pool_id)
+
+        return delete_user_pool
+
+    replace(cognitoidp.CognitoIdpBackend, "delete_user_pool", make)
+
+
 FIXES: tuple[Callable[[], None], ...] = (
     allow_no_other_origin,
     keep_queue_policies,
@@ -676,6 +697,7 @@ FIXES: tuple[Callable[[], None], ...] = (
     keep_service_settings,
     follow_task_definitions,
     update_mfa_of_user_pools,
+    protect_user_pools,
 )
 
 

@@ -530,3 +530,13 @@ def test_updating_a_user_pool_sets_its_mfa(client: Callable[[str], Any]) -> None
     pool = cognito.create_user_pool(PoolName="p", MfaConfiguration="OFF")["UserPool"]["Id"]
     cognito.update_user_pool(UserPoolId=pool, MfaConfiguration="OPTIONAL")
     assert cognito.describe_user_pool(UserPoolId=pool)["UserPool"]["MfaConfiguration"] == "OPTIONAL"
+
+
+def test_a_protected_user_pool_is_not_deleted(client: Callable[[str], Any]) -> None:
+    cognito = client("cognito-idp")
+    pool = cognito.create_user_pool(PoolName="protected", DeletionProtection="ACTIVE")["UserPool"]["Id"]
+    with pytest.raises(ClientError) as error:
+        cognito.delete_user_pool(UserPoolId=pool)
+    assert code_of(error) == "InvalidParameterException"
+    cognito.update_user_pool(UserPoolId=pool, DeletionProtection="INACTIVE")
+    cognito.delete_user_pool(UserPoolId=pool)
