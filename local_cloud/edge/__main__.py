@@ -4,9 +4,10 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from local_cloud import deployed, tls
 from local_cloud.edge import integration, rest_api, targets, waf
 from local_cloud.edge.app import Edge
 from local_cloud.edge.interpret import Uninterpretable, require
+from local_cloud.edge.protocol import Protocol
 from local_cloud.edge.waf import WebAcl
 from local_cloud.lambda_runtime import FunctionCrashed, FunctionUnusable, LambdaRuntime, read_function
 from local_cloud.log_shipper import LogGroupMissing, LogShipper
@@ -104,7 +106,8 @@ async def serve(state: Path, port: int) -> None:
         async with running_edge(state, listener.getsockname()[1]) as edge:
             config = uvicorn.Config(
                 edge,
-                http="h11",
+                http=Protocol,
+                interface="asgi3",
                 ws="none",
                 lifespan="off",
                 proxy_headers=False,
@@ -116,14 +119,27 @@ async def serve(state: Path, port: int) -> None:
             config.load()
             config.ssl = tls.server_context(files)
             _log.info("edge ready", port=port, started=datetime.now(UTC).isoformat())
-            await uvicorn.Server(config).serve(sockets=[listener])
+            server = _Server(config)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+            await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn's own way ends the process before the authorizer's process and the last log lines are seen to."""
+        yield
 
 
 def _listener(port: int) -> socket.socket:
     try:
-        return socket.create_server((HOST, port), backlog=128)
+        listener = socket.create_server((HOST, port), backlog=128)
     except OSError:
         raise PortTaken(f"Port {port} is in use. Stop what listens there; make local-down stops an earlier run.") from None
+    # asyncio does so only for sockets that name their protocol. Without it every answer waits for a delayed ACK of 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def main(arguments: list[str] | None = None) -> int:

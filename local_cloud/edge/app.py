@@ -82,10 +82,20 @@ class Edge:
         except Exception:  # noqa: BLE001 - whatever went wrong is no business of the caller, and must not let anything through
             _log.exception("request failed", request_id=exchange.request_id)
             answer = self._api.responses.answer("API_CONFIGURATION_ERROR", exchange)
+        self._note(exchange, answer)
+        await _send(answer, exchange, send)
+
+    def malformed(self, source_ip: str) -> Answer:
+        """The answer to what is no HTTP request, recorded as others are."""
+        exchange = Exchange(method="-", path="-", query="", headers=[], source_ip=source_ip, protocol="-", api=self._api)
+        answer = self._api.responses.answer("BAD_REQUEST_BODY", exchange)
+        self._note(exchange, answer)
+        return answer
+
+    def _note(self, exchange: Exchange, answer: Answer) -> None:
         exchange.status, exchange.response_length = answer.status, len(answer.body)
         if self._api.access_log:
             self._record(self._api.access_log.format.render(exchange))
-        await _send(answer, exchange, send)
 
     async def _answer(self, exchange: Exchange, receive: Receive) -> Answer:
         if exchange.header_values("host") not in [[host] for host in self._hosts]:

@@ -7,6 +7,7 @@ import time
 from urllib.parse import parse_qsl, urlencode
 
 import httpx
+import structlog
 
 from local_cloud.edge.exchange import Exchange, Headers
 from local_cloud.edge.gateway_responses import Answer, Refused
@@ -16,6 +17,8 @@ from local_cloud.edge.targets import Target, TargetGroup
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 PAYLOAD_BYTES = 10 * 1024 * 1024
 CONNECT_SECONDS = 10.0
+# A connection that the target closes just as it is used again is a 502. So this ends before any server's own keep-alive does.
+KEEPALIVE_SECONDS = 1.0
 
 # RFC 9110, 7.6.1; the names in a Connection header come on top.
 HOP_BY_HOP = {
@@ -29,13 +32,15 @@ OURS = {
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
 REMAPPED = {"date", "server", "www-authenticate"}
 
+_log = structlog.get_logger()
+
 
 def make_client() -> httpx.AsyncClient:
     """The client for the targets: it trusts any certificate, as a load balancer does, and no proxy setting of this machine."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=KEEPALIVE_SECONDS)
     return httpx.AsyncClient(verify=context, trust_env=False, limits=limits, timeout=httpx.Timeout(None, connect=CONNECT_SECONDS))
 
 
@@ -52,7 +57,8 @@ async def forward(
     except httpx.LocalProtocolError:
         # A mapping made something that is no HTTP request.
         raise Refused("API_CONFIGURATION_ERROR") from None
-    except httpx.TransportError:
+    except httpx.TransportError as error:
+        _log.warning("the service does not answer", request_id=exchange.request_id, error=repr(error))
         raise Refused("INTEGRATION_FAILURE") from None
     finally:
         exchange.integration_latency = time.monotonic() - started

@@ -37,7 +37,8 @@ class TargetGroup:
     async def refresh(self) -> None:
         """Raises botocore's errors when the emulated AWS does not answer."""
         answer = await asyncio.to_thread(self._client.describe_target_health, TargetGroupArn=self._arn)
-        targets = [description["Target"] for description in answer["TargetHealthDescriptions"]]
+        healthy = [entry for entry in answer["TargetHealthDescriptions"] if entry["TargetHealth"]["State"] == "healthy"]
+        targets = [entry["Target"] for entry in healthy]
         self._targets = tuple(Target(self._scheme, target["Id"], int(target["Port"])) for target in targets)
 
     async def watch(self) -> None:

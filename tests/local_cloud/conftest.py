@@ -331,9 +331,11 @@ class Site:
         self.save()
         return arn
 
-    def ip_set(self, version: str, *addresses: str) -> str:
+    def statement(self, version: str, *addresses: str) -> dict[str, Any]:
+        """Matches what is in a new IP set."""
         arguments = {"Scope": "REGIONAL", "IPAddressVersion": version, "Addresses": list(addresses)}
-        return self.aws("wafv2").create_ip_set(Name=f"set-{os.urandom(4).hex()}", **arguments)["Summary"]["ARN"]
+        ip_set = self.aws("wafv2").create_ip_set(Name=f"set-{os.urandom(4).hex()}", **arguments)
+        return {"IPSetReferenceStatement": {"ARN": ip_set["Summary"]["ARN"]}}
 
     def save(self) -> None:
         """Writes the outputs as the deployment does."""
