@@ -41,8 +41,11 @@ SECRET_RECOVERY_DAYS = 30
 
 
 def main() -> None:
-    """Declare everything and export the outputs. Raises SettingsError before anything is declared."""
-    settings = configuration.from_pulumi(pulumi.get_stack())
+    """Declare everything and export the outputs. Raises pulumi.RunError, which is shown as it is, for settings that are wrong."""
+    try:
+        settings = configuration.from_pulumi(pulumi.get_stack())
+    except configuration.SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
     # An emulated AWS announces itself as the AWS SDKs expect it: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
     provider = aws.Provider(

@@ -61,6 +61,15 @@ def _rule(text: str) -> PydanticCustomError:
     return PydanticCustomError("heartmap_rule", "{rule}", {"rule": text})
 
 
+def _matches(pattern: str, rule: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise _rule(rule)
+        return value
+
+    return AfterValidator(check)
+
+
 def _host_name(value: str) -> str:
     label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
     # 64 is the length of a certificate's common name, and the internal name is nine characters longer.
@@ -111,9 +120,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     environment: Environment
-    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+    region: Annotated[str, _matches(r"[a-z]{2}(-[a-z]+)+-\d", "must be the name of a region, such as us-east-1")]
     domain: Annotated[str, AfterValidator(_host_name)]
-    hosted_zone_id: Annotated[str, Field(pattern=r"^(Z[A-Z0-9]{5,31})?$")]
+    hosted_zone_id: Annotated[str, _matches(r"([A-Z0-9]{6,32})?", "must be the id of a hosted zone, such as Z0123456789EXAMPLE")]
     vpc_cidr: Annotated[IPv4Network, AfterValidator(_private_network)]
     availability_zones: Annotated[int, Field(ge=2, le=3)]
     allowed_ipv4: Networks4
@@ -126,7 +135,7 @@ class Settings(BaseModel):
     worker_cpu: Annotated[int, _one_of(tuple(FARGATE_MEMORY))]
     worker_memory: int
     worker_count: Annotated[int, Field(ge=0, le=100)]
-    image: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/@-]*$")]
+    image: Annotated[str, _matches(r"[A-Za-z0-9._:/@-]*", "must be the name of a container image")]
     max_upload_bytes: Annotated[int, Field(ge=MIB, le=5 * GIB)]
     job_memory_bytes: Annotated[int, Field(ge=2 * GIB)]
     deletion_protection: bool
@@ -236,7 +245,7 @@ def _explain(problem: ErrorDetails, stack: str) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing: add the line `  {key}: <value>` under `config:` in Pulumi.{stack}.yaml"
     value = context.get("value", problem["input"])
-    rule = context.get("rule") or problem["msg"].replace("Input should", "should", 1)
+    rule = context.get("rule") or re.sub(r"^(Input|Value) should", "should", problem["msg"])
     return f"{key} is {value!r} in Pulumi.{stack}.yaml: it {rule}. Change the line `  {key}: <value>` under `config:`"
 
 

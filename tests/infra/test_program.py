@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 from pulumi.runtime import rpc
+
+from infra import program
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -179,6 +182,15 @@ def test_the_entry_point_runs_this_program_and_nothing_else() -> None:
         "from infra import program",
         "program.main()",
     ]
+
+
+def test_wrong_settings_stop_the_program_before_anything_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(program.aws, "Provider", lambda *args, **kwargs: asked.append("provider"))
+    monkeypatch.setattr(program.pulumi, "get_stack", lambda: "staging")
+    with pytest.raises(pulumi.RunError, match="there is no environment 'staging'"):
+        program.main()
+    assert asked == []
 
 
 def test_no_stack_file_holds_a_secret() -> None:
