@@ -11,16 +11,15 @@ from local_cloud.provider.framework import (
     Failure,
     Inputs,
     ResourceType,
-    camel,
     changed,
     from_tag_list,
     ignoring_gone,
     none_if_gone,
-    pascal,
     register,
     tag_changes,
     undoing,
 )
+from local_cloud.provider.names import from_aws, to_aws
 
 
 def _update_tags(aws: Aws, arn: str, old: dict[str, Any], new: Inputs) -> None:
@@ -251,7 +250,7 @@ class Listener(ResourceType):
         rendered = {
             "Port": inputs["port"],
             "Protocol": inputs["protocol"],
-            "DefaultActions": pascal(inputs["defaultActions"]),
+            "DefaultActions": to_aws(inputs["defaultActions"]),
         }
         if "sslPolicy" in inputs:
             rendered["SslPolicy"] = inputs["sslPolicy"]
@@ -282,10 +281,10 @@ class Listener(ResourceType):
         # Of the actions, what the program can say is compared; AWS repeats the target group as a weighted one.
         known = ("Type", "TargetGroupArn", "Order")
         actions = [{key: action[key] for key in known if key in action} for action in listener["DefaultActions"]]
-        keys = [sorted(action) for action in pascal(state["defaultActions"])]
+        keys = [sorted(action) for action in to_aws(state["defaultActions"])]
         trimmed = [{key: action.get(key) for key in names} for action, names in zip(actions, keys, strict=False)]
-        if len(actions) != len(keys) or trimmed != pascal(state["defaultActions"]):
-            live["defaultActions"] = camel(actions)
+        if len(actions) != len(keys) or trimmed != to_aws(state["defaultActions"]):
+            live["defaultActions"] = from_aws(actions)
         return live
 
     def update(self, aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:

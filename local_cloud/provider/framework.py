@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -286,21 +285,6 @@ def same_json(live: Any, text: str | None) -> str:
     if text is not None and json.loads(text) == document:
         return text
     return json.dumps(document)
-
-
-def pascal(value: Any, names: Mapping[str, str] = MappingProxyType({})) -> Any:
-    """Arguments as most AWS APIs spell them: kmsKeyId becomes KmsKeyId, everywhere in the value; `names` has the exceptions."""
-    if isinstance(value, Mapping):
-        return {names.get(key, key[0].upper() + key[1:]): pascal(item, names) for key, item in value.items() if item is not None}
-    return [pascal(item, names) for item in value] if isinstance(value, list) else value
-
-
-def camel(value: Any, names: Mapping[str, str] = MappingProxyType({})) -> Any:
-    """The way back from `pascal`, with the same exceptions."""
-    back = {aws_name: name for name, aws_name in names.items()}
-    if isinstance(value, Mapping):
-        return {back.get(key, key[0].lower() + key[1:]): camel(item, names) for key, item in value.items() if item is not None}
-    return [camel(item, names) for item in value] if isinstance(value, list) else value
 
 
 def from_tag_list(tags: list[dict[str, str]] | None) -> dict[str, str]:

@@ -23,6 +23,15 @@ def to_aws(value: Any, renames: Renames | None = None, rule: Callable[[str], str
     return [to_aws(item, renames, rule) for item in value] if isinstance(value, list) else value
 
 
+def from_aws(value: Any, renames: Renames | None = None) -> Any:
+    """The way back from `to_aws` by its usual rule, with the same exceptions."""
+    if isinstance(value, Mapping):
+        back = {aws_name: name for name, aws_name in (renames or {}).items()}
+        items = {back.get(key) or key[:1].lower() + key[1:]: from_aws(item, renames) for key, item in value.items()}
+        return {key: item for key, item in items.items() if item is not None}
+    return [from_aws(item, renames) for item in value] if isinstance(value, list) else value
+
+
 def one(value: Any) -> Any:
     """The object itself where Pulumi sends a list of at most one; None for none."""
     if isinstance(value, list):

@@ -15,16 +15,15 @@ from local_cloud.provider.framework import (
     Inputs,
     Refused,
     ResourceType,
-    camel,
     changed,
     from_tag_list,
     ignoring_gone,
     none_if_gone,
-    pascal,
     register,
     same_json,
     undoing,
 )
+from local_cloud.provider.names import from_aws, to_aws
 
 HOSTED_ZONES = {"us-east-1": "Z3AQBSTGFYJSTF"}
 """Route 53 zone of a region's S3 endpoint (AWS General Reference, Amazon S3 website endpoints)."""
@@ -103,7 +102,7 @@ class _BucketSetting(ResourceType):
     names: ClassVar[Mapping[str, str]] = {}
 
     def _render(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        return pascal({name: value for name, value in inputs.items() if name in self.arguments - {"bucket"}}, self.names)
+        return to_aws({name: value for name, value in inputs.items() if name in self.arguments - {"bucket"}}, self.names)
 
     def _put(self, aws: Aws, bucket: str, setting: dict[str, Any]) -> None:
         raise NotImplementedError
@@ -122,7 +121,7 @@ class _BucketSetting(ResourceType):
         live = none_if_gone(self._get, aws=aws, bucket=resource_id)
         if live is None:
             return None
-        return {} if live == self._render(state) else camel(live, self.names)
+        return {} if live == self._render(state) else from_aws(live, self.names)
 
     def update(self, aws: Aws, resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
         self._put(aws, resource_id, self._render(new))
