@@ -193,11 +193,17 @@ def upload(analyst: Person) -> Callable[..., str]:
     return send
 
 
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Empty to begin with; test_warm.py fills a real one."""
+    return tmp_path_factory.mktemp("caches")
+
+
 @pytest.fixture
-def worker_settings(aws: dict[str, Any], tmp_path: Path) -> WorkerSettings:
+def worker_settings(aws: dict[str, Any], tmp_path: Path, caches: Path) -> WorkerSettings:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    return WorkerSettings(**aws, scratch_dir=scratch, job_memory_bytes=4 * GIB)
+    return WorkerSettings(**aws, scratch_dir=scratch, job_memory_bytes=4 * GIB, numba_cache_seed=caches)
 
 
 @pytest.fixture
