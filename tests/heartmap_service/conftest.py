@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from heartmap_service.api import create_app
 from heartmap_service.clients import Clients, connect
 from heartmap_service.settings import GIB, ApiSettings, ServiceSettings, WorkerSettings
+from heartmap_service.warm import warm
 from heartmap_service.worker import Worker
 from lambda_authorizer.access_policy import RULES
 from lambda_authorizer.assertion import HEADER, Keys, mint
@@ -195,8 +196,10 @@ def upload(analyst: Person) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Empty to begin with; test_warm.py fills a real one."""
-    return tmp_path_factory.mktemp("caches")
+    """Warm caches, as make local and the image have them: one analysis of the bundled data set makes them."""
+    directory = tmp_path_factory.mktemp("warm") / "caches"
+    warm(directory)
+    return directory
 
 
 @pytest.fixture

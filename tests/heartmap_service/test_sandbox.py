@@ -172,8 +172,8 @@ def test_a_line_of_another_shape_is_no_event(line: bytes) -> None:
     assert sandbox._event(line) == {}
 
 
-def test_a_directory_is_private_and_gone_afterwards(tmp_path: Path, caches: Path) -> None:
-    with job_directory(tmp_path, caches) as directory:
+def test_a_directory_is_private_and_gone_afterwards(tmp_path: Path) -> None:
+    with job_directory(tmp_path) as directory:
         assert directory.root.stat().st_mode & 0o777 == 0o700
         (directory.work / "left").write_text("behind")
     assert list(tmp_path.iterdir()) == []
