@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 Renames = Mapping[str, str]
@@ -14,13 +14,13 @@ def pascal(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def to_aws(value: Any, renames: Renames | None = None, rule: Callable[[str], str] = pascal) -> Any:
+def to_aws(value: Any, renames: Renames | None = None) -> Any:
     """The value with its keys as the API spells them; what is None is left out."""
     if isinstance(value, Mapping):
         exceptions = renames or {}
-        items = {exceptions.get(key) or rule(key): to_aws(item, renames, rule) for key, item in value.items()}
+        items = {exceptions.get(key) or pascal(key): to_aws(item, renames) for key, item in value.items()}
         return {key: item for key, item in items.items() if item is not None}
-    return [to_aws(item, renames, rule) for item in value] if isinstance(value, list) else value
+    return [to_aws(item, renames) for item in value] if isinstance(value, list) else value
 
 
 def from_aws(value: Any, renames: Renames | None = None) -> Any:
