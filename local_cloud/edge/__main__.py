@@ -3,21 +3,16 @@
 import argparse
 import asyncio
 import contextlib
-import logging
-import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import structlog
-import uvicorn
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_cloud import deployed, tls
+from local_cloud import deployed, serving
 from local_cloud.edge import integration, rest_api, targets, waf
 from local_cloud.edge.app import Edge
 from local_cloud.edge.interpret import Uninterpretable, require
@@ -26,13 +21,7 @@ from local_cloud.edge.waf import WebAcl
 from local_cloud.lambda_runtime import FunctionCrashed, FunctionUnusable, LambdaRuntime, read_function
 from local_cloud.log_shipper import LogGroupMissing, LogShipper
 
-HOST = "127.0.0.1"
-
 _log = structlog.get_logger()
-
-
-class PortTaken(Exception):
-    """Something else listens where the edge should."""
 
 
 @contextlib.asynccontextmanager
@@ -60,7 +49,7 @@ async def running_edge(state: Path, port: int) -> AsyncIterator[Edge]:
         yield Edge(
             api=api,
             web_acl=_web_acl(outputs, stage_arn),
-            hosts=frozenset(f"{name}:{port}" for name in ("localhost", HOST)),
+            hosts=frozenset(f"{name}:{port}" for name in ("localhost", serving.HOST)),
             runtimes=runtimes,
             groups=groups,
             client=await stack.enter_async_context(integration.make_client()),
@@ -101,45 +90,9 @@ def _web_acl(outputs: dict[str, Any], stage_arn: str) -> WebAcl | None:
 
 async def serve(state: Path, port: int) -> None:
     """Serves until SIGTERM or SIGINT. Raises what running_edge raises, and PortTaken."""
-    with _listener(port) as listener:
-        files = tls.ensure(state / "tls")
+    with serving.listen(port) as listener:
         async with running_edge(state, listener.getsockname()[1]) as edge:
-            config = uvicorn.Config(
-                edge,
-                http=Protocol,
-                interface="asgi3",
-                ws="none",
-                lifespan="off",
-                proxy_headers=False,
-                server_header=False,
-                access_log=False,
-                log_config=None,
-                timeout_graceful_shutdown=5,
-            )
-            config.load()
-            config.ssl = tls.server_context(files)
-            _log.info("edge ready", port=port, started=datetime.now(UTC).isoformat())
-            server = _Server(config)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
-            await server.serve(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """uvicorn's own way ends the process before the authorizer's process and the last log lines are seen to."""
-        yield
-
-
-def _listener(port: int) -> socket.socket:
-    try:
-        listener = socket.create_server((HOST, port), backlog=128)
-    except OSError:
-        raise PortTaken(f"Port {port} is in use. Stop what listens there; make local-down stops an earlier run.") from None
-    # asyncio does so only for sockets that name their protocol. Without it every answer waits for a delayed ACK of 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
+            await serving.serve("edge", edge, listener, state / "tls", protocol=Protocol)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -148,11 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True, help="directory with the stack's outputs.json")
     parser.add_argument("--port", type=int, default=8443, help="port on the loopback (8443)")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stdout)
-    structlog.configure(processors=_processors())
+    serving.log_as_json()
     try:
         asyncio.run(serve(options.state.absolute(), options.port))
-    except (Uninterpretable, deployed.NotDeployed, FunctionUnusable, LogGroupMissing, PortTaken) as error:
+    except (Uninterpretable, deployed.NotDeployed, FunctionUnusable, LogGroupMissing, serving.PortTaken) as error:
         sys.stderr.write(f"The edge does not start. {error}\n")
     except (BotoCoreError, ClientError):
         _log.exception("reading the deployed stack failed")
@@ -160,15 +112,6 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         return 0
     return 1
-
-
-def _processors() -> list[Any]:
-    return [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso"),
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,204 @@
+"""The deployed user pool and its app client, as the login needs them."""
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from botocore.exceptions import ClientError
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from moto.utilities.utils import load_resource
+
+UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
+DEFAULT_REFRESH_DAYS = 30
+
+
+class PoolUnusable(Exception):
+    """The deployed pool or client asks for something that the login cannot do. The text says what."""
+
+
+class WrongPassword(Exception):
+    """No such person, wrong password, or a person who is disabled: the difference is nobody's business."""
+
+
+class PasswordRefused(Exception):
+    """The new password does not meet the pool's policy."""
+
+
+class SecondFactorNeeded(Exception):
+    """The person has a second factor, which this login cannot check."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppClient:
+    """What the app client may do. Times are in seconds."""
+
+    id: str
+    callback_urls: tuple[str, ...]
+    logout_urls: tuple[str, ...]
+    scopes: tuple[str, ...]
+    refresh_seconds: float
+    rotates: bool
+    grace: float
+    revocable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """What the pool gave a person. ``refresh`` stays with the login. ``expires_in`` is in seconds."""
+
+    access: str
+    id: str
+    refresh: str
+    expires_in: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewPasswordDue:
+    """The pool wants a new password first; ``session`` goes back with it."""
+
+    session: str
+
+
+class Pool:
+    """Blocking calls of the emulated Cognito.
+
+    Args:
+        cognito: boto3 client of cognito-idp.
+        pool_id, client_id: what was deployed.
+    """
+
+    def __init__(self, cognito: Any, pool_id: str, client_id: str) -> None:
+        self._cognito, self.id, self.client_id = cognito, pool_id, client_id
+
+    def check(self) -> None:
+        """Raises PoolUnusable, with what to change, for what cannot be served."""
+        try:
+            pool = self._cognito.describe_user_pool(UserPoolId=self.id)["UserPool"]
+        except ClientError:
+            raise PoolUnusable("The user pool of outputs.json does not exist. Run make local.") from None
+        if pool.get("MfaConfiguration") == "ON":
+            raise PoolUnusable("The user pool demands a second factor, which is not checked here. Set heartmap:mfa to off.")
+        self.app_client()
+
+    def app_client(self) -> AppClient:
+        """The app client as it is deployed now. Raises PoolUnusable."""
+        try:
+            client = self._cognito.describe_user_pool_client(UserPoolId=self.id, ClientId=self.client_id)["UserPoolClient"]
+        except ClientError:
+            raise PoolUnusable("The app client of outputs.json does not exist. Run make local.") from None
+        if not client.get("AllowedOAuthFlowsUserPoolClient") or client.get("AllowedOAuthFlows") != ["code"]:
+            raise PoolUnusable("The app client allows something else than the authorization code flow.")
+        if client.get("ClientSecret"):
+            raise PoolUnusable("The app client has a secret, which a program on the user's machine cannot keep.")
+        if client.get("SupportedIdentityProviders") != ["COGNITO"]:
+            raise PoolUnusable("The app client allows other identity providers than the pool itself.")
+        rotation = client.get("RefreshTokenRotation") or {}
+        unit = (client.get("TokenValidityUnits") or {}).get("RefreshToken", "days")
+        return AppClient(
+            id=self.client_id,
+            callback_urls=tuple(client.get("CallbackURLs") or ()),
+            logout_urls=tuple(client.get("LogoutURLs") or ()),
+            scopes=tuple(client.get("AllowedOAuthScopes") or ()),
+            refresh_seconds=float(client.get("RefreshTokenValidity") or DEFAULT_REFRESH_DAYS) * UNITS[unit],
+            rotates=rotation.get("Feature") == "ENABLED",
+            grace=float(rotation.get("RetryGracePeriodSeconds") or 0),
+            revocable=bool(client.get("EnableTokenRevocation")),
+        )
+
+    def sign_in(self, username: str, password: str) -> Tokens | NewPasswordDue:
+        """Raises WrongPassword or SecondFactorNeeded."""
+        try:
+            answer = self._cognito.admin_initiate_auth(
+                UserPoolId=self.id,
+                ClientId=self.client_id,
+                AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+                AuthParameters={"USERNAME": username, "PASSWORD": password},
+            )
+        except ClientError as error:
+            raise _refusal(error) from None
+        return self._outcome(answer)
+
+    def set_password(self, username: str, password: str, session: str) -> Tokens:
+        """Answers the pool's demand for a new password. Raises PasswordRefused, WrongPassword or SecondFactorNeeded."""
+        try:
+            answer = self._cognito.admin_respond_to_auth_challenge(
+                UserPoolId=self.id,
+                ClientId=self.client_id,
+                ChallengeName="NEW_PASSWORD_REQUIRED",
+                ChallengeResponses={"USERNAME": username, "NEW_PASSWORD": password},
+                Session=session,
+            )
+        except self._cognito.exceptions.InvalidPasswordException:
+            raise PasswordRefused from None
+        except ClientError as error:
+            raise _refusal(error) from None
+        outcome = self._outcome(answer)
+        if isinstance(outcome, NewPasswordDue):
+            raise WrongPassword
+        return outcome
+
+    def refresh(self, username: str, refresh_token: str) -> Tokens:
+        """New tokens. Raises WrongPassword when the person may not sign in any more."""
+        try:
+            user = self._cognito.admin_get_user(UserPoolId=self.id, Username=username)
+            if not user["Enabled"] or user["UserStatus"] != "CONFIRMED":
+                raise WrongPassword
+            answer = self._cognito.admin_initiate_auth(
+                UserPoolId=self.id,
+                ClientId=self.client_id,
+                AuthFlow="REFRESH_TOKEN_AUTH",
+                AuthParameters={"REFRESH_TOKEN": refresh_token},
+            )
+        except ClientError as error:
+            raise _refusal(error) from None
+        result = answer["AuthenticationResult"]
+        return Tokens(
+            access=result["AccessToken"], id=result["IdToken"], refresh=refresh_token, expires_in=int(result["ExpiresIn"])
+        )
+
+    @staticmethod
+    def _outcome(answer: Mapping[str, Any]) -> Tokens | NewPasswordDue:
+        challenge = answer.get("ChallengeName")
+        if challenge == "NEW_PASSWORD_REQUIRED":
+            return NewPasswordDue(session=answer["Session"])
+        if challenge is not None:
+            raise SecondFactorNeeded
+        result = answer["AuthenticationResult"]
+        return Tokens(
+            access=result["AccessToken"],
+            id=result["IdToken"],
+            refresh=result["RefreshToken"],
+            expires_in=int(result["ExpiresIn"]),
+        )
+
+    def key_set(self) -> dict[str, Any]:
+        """The pool's public keys (JWKS). Raises httpx.HTTPError."""
+        url = f"{os.environ['AWS_ENDPOINT_URL']}/{self.id}/.well-known/jwks.json"
+        answer = httpx.get(url, timeout=5, trust_env=False)
+        return answer.raise_for_status().json()
+
+
+def _refusal(error: ClientError) -> Exception:
+    refused = {"NotAuthorizedException", "UserNotFoundException", "ResourceNotFoundException", "InvalidParameterException"}
+    return WrongPassword() if error.response.get("Error", {}).get("Code") in refused else error
+
+
+def with_nonce(id_token: str, nonce: str | None) -> str:
+    """The identity token with the client's nonce (OpenID Connect Core, 3.1.2.1), which the emulated pool leaves out.
+
+    Signed with the emulated pool's key, which is the same everywhere and public in moto's sources.
+    """
+    if nonce is None:
+        return id_token
+    header, payload, _ = id_token.split(".")
+    key = RSAKey.import_key(load_resource("cognitoidp/resources/jwks-private.json"))
+    return jwt.encode(_decoded(header), _decoded(payload) | {"nonce": nonce}, key)
+
+
+def _decoded(part: str) -> dict[str, Any]:
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

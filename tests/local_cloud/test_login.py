@@ -1,0 +1,575 @@
+"""The stand-in for the hosted login as a process, on top of an emulated user pool."""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+CALLBACKS = ["http://localhost:8400/callback", "http://localhost:8401/callback"]
+PASSWORD = "Correct-horse-9-battery"
+ROTATING = {"RefreshTokenRotation": {"Feature": "ENABLED", "RetryGracePeriodSeconds": 0}, "ExplicitAuthFlows": []}
+
+
+def make_pool(cognito: Any, *, mfa: str = "OFF", **client: Any) -> dict[str, str]:
+    """A pool with the client that infra/ deploys, people in it, and the outputs of the stack."""
+    policy = {
+        "MinimumLength": 14,
+        "RequireUppercase": True,
+        "RequireLowercase": True,
+        "RequireNumbers": True,
+        "RequireSymbols": True,
+    }
+    pool = cognito.create_user_pool(PoolName="pool", Policies={"PasswordPolicy": policy}, MfaConfiguration=mfa)["UserPool"]["Id"]
+    arguments = {
+        "GenerateSecret": False,
+        "AllowedOAuthFlowsUserPoolClient": True,
+        "AllowedOAuthFlows": ["code"],
+        "AllowedOAuthScopes": ["email", "openid"],
+        "SupportedIdentityProviders": ["COGNITO"],
+        "CallbackURLs": CALLBACKS,
+        "LogoutURLs": CALLBACKS,
+        "ExplicitAuthFlows": ["ALLOW_REFRESH_TOKEN_AUTH"],
+        "EnableTokenRevocation": True,
+        "RefreshTokenValidity": 12,
+        "TokenValidityUnits": {"RefreshToken": "hours"},
+    } | client
+    made = cognito.create_user_pool_client(UserPoolId=pool, ClientName="cli", **arguments)["UserPoolClient"]["ClientId"]
+    cognito.create_group(UserPoolId=pool, GroupName="analyst")
+    for name in ("analyst", "leaver", "locked"):
+        cognito.admin_create_user(UserPoolId=pool, Username=name)
+        cognito.admin_set_user_password(UserPoolId=pool, Username=name, Password=PASSWORD, Permanent=True)
+    cognito.admin_add_user_to_group(UserPoolId=pool, Username="analyst", GroupName="analyst")
+    return {"user_pool_id": pool, "client_id": made, "issuer": f"https://cognito-idp.us-east-1.amazonaws.com/{pool}"}
+
+
+def command(state: Path, endpoint: str, port: int) -> dict[str, Any]:
+    variables = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }
+    arguments = [sys.executable, "-m", "local_cloud.login", "--state", str(state), "--port", str(port)]
+    return {"args": arguments, "env": os.environ | variables, "text": True}
+
+
+@contextlib.contextmanager
+def running(state: Path, endpoint: str, outputs: dict[str, str]) -> Iterator[SimpleNamespace]:
+    (state / "outputs.json").write_text(json.dumps(outputs))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with subprocess.Popen(**command(state, endpoint, port), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        try:
+            while "login ready" not in (line := process.stdout.readline()):
+                assert line, process.stderr.read()
+            yield SimpleNamespace(
+                origin=f"https://localhost:{port}", port=port, ca=state / "tls" / "ca.pem", process=process, **outputs
+            )
+        finally:
+            process.terminate()
+            process.wait(15)
+
+
+@pytest.fixture(scope="module")
+def login(aws: Callable, aws_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    with running(tmp_path_factory.mktemp("login"), aws_endpoint, make_pool(aws("cognito-idp"))) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def rotating(aws: Callable, aws_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """A login whose client rotates refresh tokens."""
+    with running(tmp_path_factory.mktemp("rotating"), aws_endpoint, make_pool(aws("cognito-idp"), **ROTATING)) as serving:
+        yield serving
+
+
+class Form(HTMLParser):
+    """The one form of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.action, self.fields, self.labels = "", {}, set()
+        self.inputs: list[dict[str, str | None]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "form":
+            self.action = values["action"] or ""
+        if tag == "label":
+            self.labels.add(values["for"])
+        if tag == "input":
+            self.inputs.append(values)
+            self.fields[values["name"]] = values.get("value") or ""
+
+
+class Browser:
+    """A browser that follows nothing by itself, and an application with PKCE."""
+
+    def __init__(self, login: SimpleNamespace) -> None:
+        self.login = login
+        context = ssl.create_default_context(cafile=str(login.ca))
+        self.http = httpx.Client(base_url=login.origin, verify=context, trust_env=False, timeout=20)
+        self.verifier = secrets.token_urlsafe(48)
+        self.state = secrets.token_urlsafe(16)
+        self.nonce = secrets.token_urlsafe(16)
+
+    def parameters(self, **changes: str | None) -> dict[str, str]:
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
+        values: dict[str, str | None] = {
+            "response_type": "code",
+            "client_id": self.login.client_id,
+            "redirect_uri": CALLBACKS[0],
+            "scope": "openid",
+            "state": self.state,
+            "nonce": self.nonce,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        return {name: value for name, value in (values | changes).items() if value is not None}
+
+    def authorize(self, **changes: str | None) -> httpx.Response:
+        return self.http.get("/oauth2/authorize", params=self.parameters(**changes))
+
+    def page(self, **changes: str | None) -> Form:
+        answer = self.authorize(**changes)
+        assert answer.status_code == 302, answer.text
+        return Form(self.http.get(answer.headers["location"]).text)
+
+    def submit(self, form: Form, **values: str) -> httpx.Response:
+        return self.http.post(form.action, data=form.fields | values)
+
+    def code(self, username: str = "analyst", **changes: str | None) -> str:
+        answer = self.submit(self.page(**changes), username=username, password=PASSWORD)
+        assert answer.status_code == 303, answer.text
+        target = urlsplit(answer.headers["location"])
+        assert f"{target.scheme}://{target.netloc}{target.path}" == CALLBACKS[0]
+        values = {name: value for name, (value,) in parse_qs(target.query).items()}
+        assert values.pop("state") == self.state
+        return values.pop("code")
+
+    def token(self, **form: str | None) -> httpx.Response:
+        values = {"client_id": self.login.client_id} | form
+        return self.http.post("/oauth2/token", data={name: value for name, value in values.items() if value is not None})
+
+    def redeem(self, code: str, **changes: str | None) -> httpx.Response:
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACKS[0], "code_verifier": self.verifier}
+        return self.token(**(form | changes))
+
+    def refresh(self, token: str) -> httpx.Response:
+        return self.token(grant_type="refresh_token", refresh_token=token)
+
+
+@pytest.fixture
+def browser(login: SimpleNamespace) -> Iterator[Browser]:
+    made = Browser(login)
+    with made.http:
+        yield made
+
+
+def refused(answer: httpx.Response, error: str = "invalid_grant") -> None:
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
+
+
+# The way that works
+
+
+def test_a_person_signs_in_and_the_application_gets_tokens_of_the_pool(browser: Browser) -> None:
+    answer = browser.redeem(browser.code())
+    tokens = answer.json()
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 3600)
+    keys = KeySet.import_key_set(browser.http.get("/.well-known/jwks.json").json())
+    access, identity = (jwt.decode(tokens[name], keys, algorithms=["RS256"]).claims for name in ("access_token", "id_token"))
+    assert access["iss"] == identity["iss"] == browser.login.issuer
+    assert access["client_id"] == identity["aud"] == browser.login.client_id
+    assert access["token_use"] == "access"
+    assert access["cognito:groups"] == ["analyst"]
+    assert identity["nonce"] == browser.nonce
+
+
+def test_a_refresh_token_gives_new_tokens_and_stays_valid_without_rotation(browser: Browser) -> None:
+    first = browser.redeem(browser.code()).json()
+    for _ in range(2):
+        again = browser.refresh(first["refresh_token"])
+        assert again.status_code == 200
+        assert "refresh_token" not in again.json()
+        assert again.json()["access_token"] != first["access_token"]
+
+
+def test_the_openid_configuration_leads_to_what_is_served(browser: Browser) -> None:
+    configuration = browser.http.get("/.well-known/openid-configuration").json()
+    assert configuration["issuer"] == browser.login.issuer
+    assert configuration["authorization_endpoint"] == f"{browser.login.origin}/oauth2/authorize"
+    assert configuration["code_challenge_methods_supported"] == ["S256"]
+    assert browser.http.get(configuration["jwks_uri"]).json()["keys"]
+
+
+def test_the_first_sign_in_asks_for_a_new_password(browser: Browser, aws: Callable) -> None:
+    name = f"newcomer-{secrets.token_hex(4)}"
+    aws("cognito-idp").admin_create_user(UserPoolId=browser.login.user_pool_id, Username=name, TemporaryPassword=PASSWORD)
+    page = browser.submit(browser.page(), username=name, password=PASSWORD)
+    form = Form(page.text)
+    assert form.action == "/login/new-password"
+    new = "Another-horse-8-battery"
+    assert browser.submit(form, password=new, password_again="different").status_code == 400
+    assert browser.submit(form, password="short", password_again="short").status_code == 400
+    done = browser.submit(form, password=new, password_again=new)
+    assert done.status_code == 303
+    code = parse_qs(urlsplit(done.headers["location"]).query)["code"][0]
+    assert browser.redeem(code).status_code == 200
+
+
+# Authorization requests that are refused
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": "another"},
+        {"client_id": None},
+        {"redirect_uri": None},
+        {"redirect_uri": "http://localhost:8403/callback"},
+        {"redirect_uri": "http://localhost:8400/callback/"},
+        {"redirect_uri": "http://localhost:8400/callback?x=1"},
+        {"redirect_uri": "http://LOCALHOST:8400/callback"},
+        {"redirect_uri": "http://127.0.0.1:8400/callback"},
+        {"redirect_uri": "https://evil.example/callback"},
+        {"redirect_uri": "http://localhost:8400@evil.example/callback"},
+        {"redirect_uri": "http://localhost:8400/callback\\@evil.example"},
+        {"redirect_uri": "//evil.example"},
+        {"redirect_uri": "javascript:alert(1)"},
+        {"redirect_uri": "http://localhost:8400/callback#x"},
+        {"redirect_uri": " http://localhost:8400/callback"},
+    ],
+)
+def test_nothing_is_sent_to_an_address_or_client_that_is_not_registered(browser: Browser, changes: dict[str, str | None]) -> None:
+    answer = browser.authorize(**changes)
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+    assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"response_type": None}, "unsupported_response_type"),
+        ({"code_challenge": None}, "invalid_request"),
+        ({"code_challenge": "short"}, "invalid_request"),
+        ({"code_challenge": "x" * 42 + "="}, "invalid_request"),
+        ({"code_challenge_method": None}, "invalid_request"),
+        ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"scope": "openid aws.cognito.signin.user.admin"}, "invalid_scope"),
+        ({"nonce": "x" * 3000}, "invalid_request"),
+    ],
+)
+def test_a_request_that_the_client_may_not_make_goes_back_with_an_error(
+    browser: Browser, changes: dict[str, str | None], error: str
+) -> None:
+    answer = browser.authorize(**changes)
+    target = urlsplit(answer.headers["location"])
+    assert answer.status_code == 302
+    assert answer.headers["location"].startswith(f"{CALLBACKS[0]}?")
+    assert (parse_qs(target.query)["error"], parse_qs(target.query)["state"]) == ([error], [browser.state])
+
+
+def test_a_parameter_that_is_there_twice_is_refused(browser: Browser) -> None:
+    query = urlencode(browser.parameters()) + "&redirect_uri=https%3A%2F%2Fevil.example"
+    answer = browser.http.get(f"/oauth2/authorize?{query}")
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+
+
+# Codes that are refused
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"code_verifier": None},
+        {"code_verifier": "x" * 43},
+        {"code_verifier": ""},
+        {"redirect_uri": CALLBACKS[1]},
+        {"redirect_uri": None},
+    ],
+)
+def test_a_code_without_its_verifier_and_address_is_worth_nothing_and_is_spent(
+    browser: Browser, changes: dict[str, str | None]
+) -> None:
+    code = browser.code()
+    refused(browser.redeem(code, **changes))
+    refused(browser.redeem(code))
+
+
+def test_a_code_that_was_never_given_is_refused(browser: Browser) -> None:
+    refused(browser.redeem("made-up"))
+    refused(browser.token(grant_type="authorization_code"))
+
+
+def test_the_challenge_itself_does_not_redeem_the_code(browser: Browser) -> None:
+    refused(browser.redeem(browser.code(), code_verifier=browser.parameters()["code_challenge"]))
+
+
+def test_a_code_that_is_used_twice_ends_the_session_it_opened(browser: Browser) -> None:
+    code = browser.code()
+    tokens = browser.redeem(code).json()
+    refused(browser.redeem(code))
+    refused(browser.refresh(tokens["refresh_token"]))
+
+
+@pytest.mark.parametrize("changes", [{"client_id": "another"}, {"client_id": None}, {"client_secret": "x"}])
+def test_the_token_endpoint_knows_its_one_client_only(browser: Browser, changes: dict[str, str | None]) -> None:
+    refused(browser.redeem(browser.code(), **changes), "invalid_client")
+
+
+@pytest.mark.parametrize("grant", ["password", "client_credentials", "implicit", None])
+def test_other_grants_are_refused(browser: Browser, grant: str | None) -> None:
+    refused(browser.token(grant_type=grant, username="analyst", password=PASSWORD), "unsupported_grant_type")
+
+
+def test_a_form_field_that_is_there_twice_is_refused(browser: Browser) -> None:
+    form = f"grant_type=refresh_token&client_id={browser.login.client_id}&refresh_token=a&refresh_token=b"
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert browser.http.post("/oauth2/token", content=form, headers=kind).status_code == 400
+    assert browser.http.post("/oauth2/token", json={}).status_code == 415
+    assert browser.http.post("/oauth2/token", content=b"a=" + b"x" * 20_000, headers=kind).status_code == 413
+
+
+# Passwords and people
+
+
+def test_a_wrong_password_and_an_unknown_person_look_the_same(browser: Browser) -> None:
+    form = browser.page()
+    unknown = browser.submit(form, username="nobody", password=PASSWORD)
+    wrong = browser.submit(form, username="analyst", password="wrong")
+    assert unknown.status_code == wrong.status_code == 401
+    assert unknown.text.replace("nobody", "analyst") == wrong.text
+    assert browser.submit(form, username="analyst", password=PASSWORD).status_code == 303
+
+
+def test_after_five_failures_even_the_right_password_has_to_wait(browser: Browser) -> None:
+    form = browser.page()
+    statuses = [browser.submit(form, username="locked", password="wrong").status_code for _ in range(9)]
+    assert statuses[:5] == [401] * 5
+    assert 429 in statuses[5:]
+
+
+def test_a_disabled_person_gets_neither_in_nor_new_tokens(browser: Browser, aws: Callable) -> None:
+    tokens = browser.redeem(browser.code("leaver")).json()
+    cognito, person = aws("cognito-idp"), {"UserPoolId": browser.login.user_pool_id, "Username": "leaver"}
+    cognito.admin_disable_user(**person)
+    refused(browser.refresh(tokens["refresh_token"]))
+    assert browser.submit(browser.page(), username="leaver", password=PASSWORD).status_code == 401
+    cognito.admin_enable_user(**person)
+    refused(browser.refresh(tokens["refresh_token"]))
+
+
+def test_a_name_with_markup_in_it_is_shown_as_text(browser: Browser) -> None:
+    answer = browser.submit(browser.page(), username='"><script>alert(1)</script>', password="wrong")
+    assert "<script" not in answer.text
+    assert "&lt;script&gt;" in answer.text
+
+
+# Forms that come from elsewhere
+
+
+@pytest.mark.parametrize("changes", [{"csrf": "wrong"}, {"csrf": ""}, {"sign_in": "made-up"}])
+def test_a_form_without_the_pages_own_token_is_refused(browser: Browser, changes: dict[str, str]) -> None:
+    answer = browser.submit(browser.page(), username="analyst", password=PASSWORD, **changes)
+    assert answer.status_code in (400, 403)
+    assert "location" not in answer.headers
+
+
+def test_a_sign_in_that_began_in_another_browser_is_refused(browser: Browser, login: SimpleNamespace) -> None:
+    form = browser.page()
+    other = Browser(login)
+    with other.http:
+        other.page()
+        assert other.submit(form, username="analyst", password=PASSWORD).status_code == 400
+        assert other.http.get(f"/login?sign_in={form.fields['sign_in']}").status_code == 400
+
+
+def test_a_form_of_a_foreign_origin_is_refused(browser: Browser) -> None:
+    form = browser.page()
+    values = form.fields | {"username": "analyst", "password": PASSWORD}
+    assert browser.http.post(form.action, data=values, headers={"Origin": "https://evil.example"}).status_code == 403
+    assert browser.http.post(form.action, data=values, headers={"Origin": "null"}).status_code == 403
+    assert browser.http.post(form.action, data=values, headers={"Origin": browser.login.origin}).status_code == 303
+
+
+def test_a_finished_sign_in_cannot_be_repeated(browser: Browser) -> None:
+    form = browser.page()
+    assert browser.submit(form, username="analyst", password=PASSWORD).status_code == 303
+    assert browser.submit(form, username="analyst", password=PASSWORD).status_code == 400
+
+
+def test_the_cookie_belongs_to_this_host_and_no_script_reads_it(browser: Browser) -> None:
+    cookie = browser.authorize().headers["set-cookie"]
+    assert cookie.startswith("__Host-")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(cookie.split("; "))
+
+
+# Rotation, revocation, logout
+
+
+def test_a_rotated_refresh_token_works_once_and_its_reuse_ends_the_session(rotating: SimpleNamespace) -> None:
+    browser = Browser(rotating)
+    with browser.http:
+        first = browser.redeem(browser.code()).json()["refresh_token"]
+        second = browser.refresh(first).json()["refresh_token"]
+        third = browser.refresh(second).json()["refresh_token"]
+        assert len({first, second, third}) == 3
+        refused(browser.refresh(second))
+        refused(browser.refresh(third))
+
+
+def test_a_revoked_session_gives_no_more_tokens(browser: Browser) -> None:
+    token = browser.redeem(browser.code()).json()["refresh_token"]
+    form = {"token": token, "client_id": browser.login.client_id}
+    refused(browser.http.post("/oauth2/revoke", data=form | {"client_id": "another"}), "invalid_client")
+    assert browser.refresh(token).status_code == 200
+    assert browser.http.post("/oauth2/revoke", data=form).status_code == 200
+    refused(browser.refresh(token))
+    assert browser.http.post("/oauth2/revoke", data=form | {"token": "unknown"}).status_code == 200
+
+
+def test_logout_leads_to_registered_addresses_only(browser: Browser) -> None:
+    values = {"client_id": browser.login.client_id, "logout_uri": CALLBACKS[1]}
+    assert browser.http.get("/logout", params=values).headers["location"] == CALLBACKS[1]
+    for changes in ({"logout_uri": "https://evil.example"}, {"client_id": "another"}):
+        answer = browser.http.get("/logout", params=values | changes)
+        assert answer.status_code == 400
+        assert "location" not in answer.headers
+
+
+def test_what_the_client_may_do_is_read_anew(browser: Browser, aws: Callable) -> None:
+    cognito = aws("cognito-idp")
+    at = {"UserPoolId": browser.login.user_pool_id, "ClientId": browser.login.client_id}
+    added = "http://localhost:8402/callback"
+    assert browser.authorize(redirect_uri=added).status_code == 400
+    try:
+        cognito.update_user_pool_client(**at, CallbackURLs=[*CALLBACKS, added])
+        assert browser.authorize(redirect_uri=added).status_code == 302
+    finally:
+        cognito.update_user_pool_client(**at, CallbackURLs=CALLBACKS)
+
+
+# Pages
+
+
+def test_every_page_is_accessible_and_runs_no_script(browser: Browser) -> None:
+    answer = browser.http.get(browser.authorize().headers["location"])
+    form = Form(answer.text)
+    shown = [field for field in form.inputs if field.get("type") != "hidden"]
+    assert '<html lang="en">' in answer.text
+    assert re.search(r"<title>[^<]+</title>", answer.text)
+    assert form.labels == {field["id"] for field in shown}
+    assert {field.get("autocomplete") for field in shown} == {"username", "current-password"}
+    wrong = browser.submit(form, username="analyst", password="wrong").text
+    assert 'role="alert"' in wrong
+    for page in (answer.text, wrong):
+        assert "<script" not in page
+        assert " style=" not in page
+        assert not re.search(r"\son[a-z]+=", page)
+
+
+@pytest.mark.parametrize("path", ["/oauth2/authorize", "/nothing", "/style.css", "/.well-known/jwks.json", "/login", "/logout"])
+def test_every_answer_has_the_security_headers(browser: Browser, path: str) -> None:
+    headers = browser.http.get(path).headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "access-control-allow-origin" not in headers
+    assert "server" not in headers
+
+
+def test_the_form_may_lead_to_itself_and_the_callback_only(browser: Browser) -> None:
+    policy = browser.http.get(browser.authorize().headers["location"]).headers["content-security-policy"]
+    assert "form-action 'self' http://localhost:8400;" in policy
+
+
+def test_a_foreign_host_is_refused(browser: Browser) -> None:
+    for host in ("evil.example", "localhost", f"evil.example:{browser.login.port}"):
+        assert browser.http.get("/.well-known/jwks.json", headers={"Host": host}).status_code == 403
+    assert browser.http.get("/.well-known/jwks.json", headers={"Host": f"127.0.0.1:{browser.login.port}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/oauth2/authorize"), ("GET", "/oauth2/token"), ("GET", "/oauth2/userInfo")]
+)
+def test_what_is_not_served_is_refused(browser: Browser, method: str, path: str) -> None:
+    assert browser.http.request(method, path).status_code in (404, 405)
+
+
+# What cannot be served stops the login
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"mfa": "ON"}, "second factor"),
+        ({"GenerateSecret": True}, "has a secret"),
+        ({"AllowedOAuthFlows": ["code", "implicit"]}, "authorization code flow"),
+        ({"AllowedOAuthFlowsUserPoolClient": False}, "authorization code flow"),
+        ({"SupportedIdentityProviders": ["COGNITO", "Google"]}, "identity providers"),
+    ],
+)
+def test_a_pool_or_client_that_asks_for_more_stops_the_login(
+    aws: Callable, aws_endpoint: str, tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    (tmp_path / "outputs.json").write_text(json.dumps(make_pool(aws("cognito-idp"), **changes)))
+    done = subprocess.run(**command(tmp_path, aws_endpoint, 0), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_busy_port_is_named(login: SimpleNamespace, aws_endpoint: str) -> None:
+    done = subprocess.run(**command(login.ca.parents[1], aws_endpoint, login.port), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"Port {login.port} is in use" in done.stderr
+
+
+def test_a_second_factor_of_a_person_is_not_skipped(browser: Browser, aws: Callable) -> None:
+    cognito, pool = aws("cognito-idp"), browser.login.user_pool_id
+    cognito.admin_create_user(UserPoolId=pool, Username="careful")
+    cognito.admin_set_user_password(UserPoolId=pool, Username="careful", Password=PASSWORD, Permanent=True)
+    auth = cognito.admin_initiate_auth(
+        UserPoolId=pool,
+        ClientId=browser.login.client_id,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": "careful", "PASSWORD": PASSWORD},
+    )["AuthenticationResult"]
+    cognito.associate_software_token(AccessToken=auth["AccessToken"])
+    cognito.verify_software_token(AccessToken=auth["AccessToken"], UserCode="123456")
+    cognito.admin_set_user_mfa_preference(
+        UserPoolId=pool, Username="careful", SoftwareTokenMfaSettings={"Enabled": True, "PreferredMfa": True}
+    )
+    answer = browser.submit(browser.page(), username="careful", password=PASSWORD)
+    assert answer.status_code == 403
+    assert "second factor" in answer.text
