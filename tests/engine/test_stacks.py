@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -34,6 +35,8 @@ def cloud(stack: str) -> Iterator[str]:
         port = probe.getsockname()[1]
     server = subprocess.Popen(
         [sys.executable, "-m", "local_cloud.moto_server", "--port", str(port)],
+        # A certificate's validation takes a minute there as well, unless told otherwise.
+        env=os.environ | {"MOTO_ACM_VALIDATION_WAIT": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
