@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import DirectoryPath, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lambda_authorizer.assertion import decode_keys
@@ -45,7 +45,7 @@ class ServiceSettings(BaseSettings):
 class WorkerSettings(ServiceSettings):
     """``numba_cache_seed`` is a directory that heartmap_service.warm made; each job gets a copy of its own."""
 
-    numba_cache_seed: Path | None = None
+    numba_cache_seed: DirectoryPath | None = None
 
 
 class ApiSettings(ServiceSettings):

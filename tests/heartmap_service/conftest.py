@@ -13,7 +13,7 @@ import pytest
 import requests
 import scipy.sparse
 from moto import mock_aws
-from moto.moto_api._internal import moto_api_backend
+from moto.moto_api._internal.models import moto_api_backend
 from starlette.testclient import TestClient
 
 from heartmap_service.api import create_app

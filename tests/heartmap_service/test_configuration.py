@@ -95,6 +95,7 @@ def test_an_analysis_keeps_the_version_it_started_under(
     admin.call("POST", "/config", json={"min_genes": 12})
     analysis_id = submitted.json()["analysis_id"]
     assert analyst.call("GET", f"/analyses/{analysis_id}").json()["config_version"] == 1
-    item = clients.dynamodb.get_item(TableName="jobs", Key={"pk": {"S": f"analysis#{analysis_id}"}})["Item"]
+    answer: Any = clients.dynamodb.get_item(TableName="jobs", Key={"pk": {"S": f"analysis#{analysis_id}"}})
+    item = answer["Item"]
     assert '"min_genes": 11' in item["config"]["S"]
     assert '"resolution": 2.0' in item["config"]["S"]

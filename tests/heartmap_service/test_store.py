@@ -86,8 +86,8 @@ def test_a_released_analysis_can_be_claimed_again(store: JobStore, queued: str) 
 
 
 def test_progress_does_not_touch_the_index(store: JobStore, queued: str, clients: Clients) -> None:
-    item = clients.dynamodb.get_item(TableName="jobs", Key={"pk": {"S": "analysis#a"}})["Item"]
-    assert "listing_key" not in item
+    answer: Any = clients.dynamodb.get_item(TableName="jobs", Key={"pk": {"S": "analysis#a"}})
+    assert "listing_key" not in answer["Item"]
 
 
 def test_a_state_of_an_upload_that_is_gone_changes_nothing(store: JobStore, clients: Clients) -> None:
