@@ -46,6 +46,7 @@ def clear_errors(context: grpc.ServicerContext, subject: str) -> Iterator[None]:
 
 def serve(servicer: provider_pb2_grpc.ResourceProviderServicer) -> None:
     """Serve on a free loopback port, print it as the engine expects, and end when the engine does."""
+    engine = os.getppid()
     server = grpc.server(
         ThreadPoolExecutor(max_workers=WORKERS),
         options=[
@@ -57,7 +58,6 @@ def serve(servicer: provider_pb2_grpc.ResourceProviderServicer) -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)  # noqa: T201  # the plugin protocol
-    engine = os.getppid()
     # The engine stops its plugins, unless it was killed itself.
     while server.wait_for_termination(timeout=1) and os.getppid() == engine:
         pass

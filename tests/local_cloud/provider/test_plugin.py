@@ -69,4 +69,8 @@ def test_a_plugin_ends_when_the_engine_was_killed(tmp_path: Path) -> None:
         plugin = psutil.Process(int(engine.stdout.readline()))
         int(engine.stdout.readline())  # its port: it serves
         engine.kill()
-        plugin.wait(timeout=20)
+        try:
+            plugin.wait(timeout=20)
+        except psutil.TimeoutExpired:
+            plugin.kill()
+            raise
