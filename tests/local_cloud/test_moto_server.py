@@ -525,11 +525,12 @@ def test_a_service_keeps_how_it_is_deployed_and_follows_its_task_definition(clie
 # --- Cognito
 
 
-def test_updating_a_user_pool_sets_its_mfa(client: Callable[[str], Any]) -> None:
+def test_updating_a_user_pool_sets_its_mfa_and_its_name(client: Callable[[str], Any]) -> None:
     cognito = client("cognito-idp")
     pool = cognito.create_user_pool(PoolName="p", MfaConfiguration="OFF")["UserPool"]["Id"]
-    cognito.update_user_pool(UserPoolId=pool, MfaConfiguration="OPTIONAL")
-    assert cognito.describe_user_pool(UserPoolId=pool)["UserPool"]["MfaConfiguration"] == "OPTIONAL"
+    cognito.update_user_pool(UserPoolId=pool, MfaConfiguration="OPTIONAL", PoolName="q")
+    assert cognito.get_user_pool_mfa_config(UserPoolId=pool)["MfaConfiguration"] == "OPTIONAL"
+    assert cognito.describe_user_pool(UserPoolId=pool)["UserPool"]["Name"] == "q"
 
 
 def test_a_protected_user_pool_is_not_deleted(client: Callable[[str], Any]) -> None:
