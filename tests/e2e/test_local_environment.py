@@ -21,6 +21,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from joserfc.jwk import RSAKey
+from moto.utilities.utils import load_resource
 
 from lambda_authorizer.access_policy import ACCESS_POLICY, ADMIN, ANALYST, VIEWER, Rule
 
@@ -65,13 +66,9 @@ def claims_of(token: str) -> dict[str, Any]:
 
 def moto_signing_key() -> tuple[rsa.RSAPrivateKey, str]:
     """moto signs every pool's tokens with a key that is public in its own source."""
-    import moto.cognitoidp
-
-    source = json.loads((Path(moto.cognitoidp.__file__).parent / "resources" / "jwks-private.json").read_text())
-    source = source["keys"][0] if "keys" in source else source
-    key = RSAKey.import_key(source).private_key
+    key = RSAKey.import_key(load_resource("cognitoidp/resources/jwks-private.json")).private_key
     assert isinstance(key, rsa.RSAPrivateKey)
-    return key, source.get("kid", "dummy")
+    return key, "dummy"
 
 
 def assert_problem(answer: httpx.Response, status: int) -> None:
