@@ -78,7 +78,15 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_an_uploaded_data_set_becomes_a_comprehensive_result(
-    analyst: Any, viewer: Any, upload: Any, work: Any, small: Path, clients: Clients, aws: Any, worker_settings: Any
+    analyst: Any,
+    viewer: Any,
+    upload: Any,
+    work: Any,
+    small: Path,
+    clients: Clients,
+    aws: Any,
+    worker_settings: Any,
+    tmp_path: Path,
 ) -> None:
     upload_id = upload(small.read_bytes())
     analysis_id = submit(analyst, upload_id, analysis_type="comprehensive", visibility="shared", options={"resolution": 0.4})
@@ -104,10 +112,11 @@ def test_an_uploaded_data_set_becomes_a_comprehensive_result(
     assert summary["config"]["resolution"] == 0.4
     assert [item["what"] for item in summary["left_out"]] == ["cell-cell communication and hub scores", "analysis report"]
     # The three kinds of cell that the data set was made of, and the genes that tell them apart.
-    data = anndata.read_h5ad(io.BytesIO(files["annotated.h5ad"]))
+    (tmp_path / "annotated.h5ad").write_bytes(files["annotated.h5ad"])
+    data: Any = anndata.read_h5ad(tmp_path / "annotated.h5ad")
     assert pd.crosstab(data.obs["kind"], data.obs["leiden"]).to_numpy().astype(bool).sum() == 3
     assert "hub_score" not in data.obs
-    kinds = data.obs.groupby("leiden", observed=True)["kind"].first()
+    kinds: Any = data.obs.groupby("leiden", observed=True)["kind"].first()
     for cluster, genes in summary["markers"].items():
         kind = int(kinds[cluster][-1])
         assert set(genes) <= {f"GENE{number}" for number in range(kind * 20, kind * 20 + 20)}
