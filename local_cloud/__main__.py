@@ -37,11 +37,12 @@ STACK = "local"
 DISK_BYTES = 2 * 1024**3
 DATA_SET = "pbmc68k.h5ad"
 # What a running process was started from: when one of these changes, `make local` starts the process anew.
+DEPLOYED = ("infra", "lambda_authorizer", "local_cloud", "Pulumi.yaml", f"Pulumi.{STACK}.yaml", "requirements.txt")
 SOURCES = {
-    "login": ("local_cloud",),
-    "edge": ("local_cloud", "lambda_authorizer"),
-    "api": ("heartmap_service", "lambda_authorizer", "local_cloud"),
-    "worker": ("heartmap_service", "lambda_authorizer", "local_cloud"),
+    "login": DEPLOYED,
+    "api": (*DEPLOYED, "heartmap_service"),
+    "worker": (*DEPLOYED, "heartmap_service"),
+    "edge": DEPLOYED,
 }
 
 app = typer.Typer(
@@ -88,11 +89,14 @@ def refuse_busy(port: int, what: str) -> None:
             ) from None
 
 
-def fingerprint(directories: tuple[str, ...], outputs: dict[str, Any]) -> str:
+def fingerprint(sources: tuple[str, ...], outputs: dict[str, Any]) -> str:
+    """A digest of files, of everything below directories, and of the stack's outputs."""
     digest = hashlib.sha256(json.dumps(outputs, sort_keys=True).encode())
-    for directory in directories:
-        for file in sorted((engine.PROJECT / directory).rglob("*.py")):
-            digest.update(file.read_bytes())
+    for source in sources:
+        path = engine.PROJECT / source
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if file.is_file() and file.suffix != ".pyc":
+                digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

@@ -83,7 +83,7 @@ def main() -> None:
     endpoint = os.environ["AWS_ENDPOINT_URL"]
 
     def client(name: str) -> Any:
-        return boto3.client(name, endpoint_url=endpoint)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return boto3.client(name, endpoint_url=endpoint, region_name=deploy.REGION)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     container = container_of(outputs[arguments.service], outputs["cluster"], client("ecs"))
     environment = environment_of(container, client("secretsmanager"))
