@@ -18,8 +18,11 @@ help: ## what there is
 	@"$(PYTHON)" -m venv --help > /dev/null 2>&1 \
 	  || { echo 'Python has no venv module. On Debian: apt-get install python3-venv' >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# pip installs uv, by its lines of the same file, and uv the rest in a tenth of the time.
+	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.txt \
+	  | $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r /dev/stdin
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 local: .venv/.installed ## the whole system on this machine, checked end to end; run again to update it
@@ -29,7 +32,7 @@ local-down: ## stop it; no process is left
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_cloud down; else echo 'Nothing is installed here, so nothing runs.'; fi
 
 test: .venv/.installed ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: .venv/.installed ## format, lint and types, without changing a file
 	$(BIN)/ruff format --check .
