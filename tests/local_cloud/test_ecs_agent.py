@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.moto_api._internal.models import moto_api_backend
 
 from local_cloud import ecs_agent
 
@@ -15,6 +16,8 @@ from local_cloud import ecs_agent
 @pytest.fixture
 def aws() -> Iterator[None]:
     with mock_aws():
+        # moto keeps one state a process, and resets it by itself only where no other test's mock is still on.
+        moto_api_backend.reset()
         yield
 
 

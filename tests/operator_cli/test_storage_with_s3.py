@@ -10,8 +10,9 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
+from botocore.config import Config
 
+from local_cloud.moto_server import running_moto
 from operator_cli.answers import ResultFile
 from operator_cli.environments import Environment
 from operator_cli.storage import Storage
@@ -22,13 +23,10 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def s3() -> Iterator[Any]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
-    client.create_bucket(Bucket=BUCKET)
-    yield client
-    server.stop()
+    with running_moto() as url:
+        client = boto3.client("s3", endpoint_url=url, config=Config(signature_version="s3v4"))
+        client.create_bucket(Bucket=BUCKET)
+        yield client
 
 
 @pytest.fixture
