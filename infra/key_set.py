@@ -46,7 +46,7 @@ def fetch(pool_id: str, *, region: str, endpoint: str) -> bytes:
 @tenacity.retry(
     retry=tenacity.retry_if_exception_type(httpx.HTTPError),
     stop=tenacity.stop_after_attempt(ATTEMPTS),
-    wait=tenacity.wait_exponential_jitter(initial=0.2, max=3),
+    wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=3),
     reraise=True,
 )
 def _get(url: str) -> bytes:

@@ -133,7 +133,8 @@ class Login:
             "Cache-Control": "no-store",
             "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
             "Cross-Origin-Opener-Policy": "same-origin",
-            "Referrer-Policy": "no-referrer",
+            # Not no-referrer: browsers then send `Origin: null` with the form, which is refused as foreign (Fetch, 3.2).
+            "Referrer-Policy": "same-origin",
             "X-Content-Type-Options": "nosniff",
         }
         # No Strict-Transport-Security: browsers would apply it to http://localhost:8400/callback too.

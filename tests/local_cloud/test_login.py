@@ -503,7 +503,8 @@ def test_every_answer_has_the_security_headers(browser: Browser, path: str) -> N
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    # With no-referrer a browser sends `Origin: null` with its own page's form, and nobody could sign in.
+    assert headers["referrer-policy"] == "same-origin"
     assert "access-control-allow-origin" not in headers
     assert "server" not in headers
 
