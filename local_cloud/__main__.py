@@ -48,7 +48,7 @@ SOURCES = {
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="The whole system on one machine.", pretty_exceptions_enable=False
 )
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 StateOption = Annotated[Path, typer.Option("--state", help="Where everything of this environment is kept.")]
 
@@ -85,7 +85,7 @@ def refuse_busy(port: int, what: str) -> None:
         except OSError:
             raise UpFailed(
                 f"Port {port} is needed for {what} and is in use by another program. End that program "
-                f"(`ss -ltnp 'sport = :{port}'` names it), or choose another port: python -m local_cloud up --{what}-port N."
+                f"(`ss -ltnp 'sport = :{port}'` names it), or choose another port: .venv/bin/python -m local_cloud up --{what}-port N."
             ) from None
 
 
