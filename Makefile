@@ -5,7 +5,6 @@ SHELL := /bin/bash
 # A Python 3.11, by its full name first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-CODE := infra lambda_authorizer heartmap_service operator_cli local_cloud tests __main__.py
 
 .PHONY: help local local-down test lint bench lock clean
 
