@@ -31,6 +31,8 @@ local-down: ## stop it; no process is left
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_cloud down; else echo 'Nothing is installed here, so nothing runs.'; fi
 
 test: .venv/.installed ## every test
+	@# Found or built first: tests that run side by side would each build it.
+	@$(BIN)/python -m local_cloud.engine > /dev/null
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: .venv/.installed ## format, lint and types, without changing a file
