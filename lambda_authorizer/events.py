@@ -16,17 +16,20 @@ _METHOD_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):execute-api:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):"
     r"(?P<api>[A-Za-z0-9-]+)/(?P<stage>[A-Za-z0-9_-]+)/(?P<method>[A-Z]+)(?P<path>/.*)"
 )
-# No route of ours holds anything else. It keeps out * and ? and $, which IAM reads as wildcards and variables in an ARN, and
-# the percent sign, by which one path has two spellings.
-_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+")
-_TEMPLATE = re.compile(r"/|(/([a-z0-9_-]+|\{[a-z_]+\}))+")
+# RFC 3986's path without * and ? and $, which IAM reads as wildcards and variables in an ARN.
+_PATH = re.compile(r"/[A-Za-z0-9._~!&'()+,;=:@%/-]*")
+# No route of ours holds anything else. It keeps out the percent sign and empty segments, by which one path has two spellings.
+_PLAIN_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+")
+_TEMPLATE = re.compile(r"/|(/([A-Za-z0-9._~-]+|\{[A-Za-z0-9._-]+\}))+")
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 
-# RFC 6750 lets a token travel in the query too, and API Gateway's own keys have a header: beside Authorization, either
-# is a second credential.
+# RFC 6750 lets a token travel in the query too, AWS a signature, and API Gateway's own keys have a header: beside
+# Authorization, any of them is a second credential.
 _OTHER_CREDENTIAL_HEADERS = frozenset({"x-api-key", "proxy-authorization"})
-_OTHER_CREDENTIAL_PARAMETERS = frozenset({"access_token", "api_key", "apikey"})
+_OTHER_CREDENTIAL_PARAMETERS = frozenset(
+    {"access_token", "api_key", "apikey", "authorization", "x-api-key", "x-amz-signature", "x-amz-security-token"}
+)
 
 
 class Origin(NamedTuple):
@@ -37,11 +40,14 @@ class Origin(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A call, free of contradictions. ``route`` is the template, ``parameters`` what the path holds in its place."""
+    """A call, free of contradictions. ``route`` is the template, ``parameters`` what the path holds in its place.
+
+    ``parameters`` is None for a path in a spelling that no route of ours has, such as one that ends in a slash.
+    """
 
     method: str
     route: str
-    parameters: dict[str, str]
+    parameters: dict[str, str] | None
     method_arn: str
     region: str
     request_id: str
@@ -70,8 +76,9 @@ def read(event: object, *, region: str | None) -> Request:
         _mismatch()
     if region is not None and arn["region"] != region:
         _mismatch()
-    parameters = _path_parameters(route, path)
-    if event.get("pathParameters") and event["pathParameters"] != parameters:
+    parameters = _path_parameters(route, path) if _PLAIN_PATH.fullmatch(path) else None
+    given = _optional_map(event, "pathParameters")
+    if given and parameters is not None and given != parameters:
         _mismatch()
     _check_context(event["requestContext"], arn, route)
     return Request(method, route, parameters, arn[0], arn["region"], request_id)
@@ -79,19 +86,17 @@ def read(event: object, *, region: str | None) -> Request:
 
 def authorization(event: dict[str, Any]) -> str:
     """The value of the one Authorization header, in an event that ``read`` took. Raises Refused when there is not exactly one."""
-    headers = _headers(event)
+    headers = _values(event, "headers", "multiValueHeaders", Reason.HEADERS_MISMATCH)
+    parameters = _values(event, "queryStringParameters", "multiValueQueryStringParameters", Reason.EVENT_MISMATCH)
     values = headers.get("authorization", [])
     if not values:
         raise Refused(Reason.NO_CREDENTIAL)
-    parameters = {
-        name.lower()
-        for field in ("queryStringParameters", "multiValueQueryStringParameters")
-        for name in _optional_map(event, field) or {}
-    }
     if (
         len(values) > 1
         or not _OTHER_CREDENTIAL_HEADERS.isdisjoint(headers)
         or not _OTHER_CREDENTIAL_PARAMETERS.isdisjoint(parameters)
+        # Only an event of another kind has this field: a TOKEN authorizer's, or an HTTP API's.
+        or event.get("authorizationToken") is not None
     ):
         raise Refused(Reason.SEVERAL_CREDENTIALS)
     return values[0]
@@ -132,43 +137,45 @@ def _path_parameters(route: str, path: str) -> dict[str, str]:
 
 def _check_context(context: dict[str, Any], arn: re.Match[str], route: str) -> None:
     """Whatever the request context repeats must be what the method's ARN and the event say."""
+    with_stage = f"/{arn['stage']}{arn['path']}"
     expected = {
         "stage": (arn["stage"],),
         "apiId": (arn["api"],),
         "accountId": (arn["account"],),
         "httpMethod": (arn["method"],),
         "resourcePath": (route,),
-        # With the stage on the API's own host name, without it on a custom domain. No base path mapping adds a third.
-        "path": (arn["path"], f"/{arn['stage']}{arn['path']}"),
+        # With the stage on the API's own host name, where the root may lack its slash; without it on a custom domain. No base
+        # path mapping adds another.
+        "path": (arn["path"], with_stage, with_stage if route != "/" else with_stage.rstrip("/")),
     }
     for name, values in expected.items():
         if context.get(name) is not None and context[name] not in values:
             _mismatch()
 
 
-def _headers(event: dict[str, Any]) -> dict[str, list[str]]:
-    """All values of each header by its lower-case name."""
-    single = _grouped({name: [value] for name, value in (_optional_map(event, "headers") or {}).items()})
-    multiple = _optional_map(event, "multiValueHeaders")
+def _values(event: dict[str, Any], single_field: str, multiple_field: str, mismatch: Reason) -> dict[str, list[str]]:
+    """All values of each header or query parameter by its lower-case name."""
+    single = _grouped({name: [value] for name, value in (_optional_map(event, single_field) or {}).items()})
+    multiple = _optional_map(event, multiple_field)
     if multiple is None:
         return single
     merged = _grouped(multiple)
-    # API Gateway keeps the last of several values in ``headers``.
+    # API Gateway keeps the last of several values in the field of single ones.
     if single.keys() != merged.keys() or any(not set(values) <= set(merged[name]) for name, values in single.items()):
-        raise Refused(Reason.HEADERS_MISMATCH)
+        raise Refused(mismatch)
     if any(len(values) > len(merged[name]) for name, values in single.items()):
-        raise Refused(Reason.HEADERS_MISMATCH)
+        raise Refused(mismatch)
     return merged
 
 
 def _grouped(given: dict[str, Any]) -> dict[str, list[str]]:
     """The values of all spellings of a name, under the name in lower case."""
-    headers: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name, values in given.items():
         if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
             _malformed()
-        headers.setdefault(name.lower(), []).extend(values)
-    return headers
+        groups.setdefault(name.lower(), []).extend(values)
+    return groups
 
 
 def _optional_map(event: dict[str, Any], name: str) -> dict[str, Any] | None:

@@ -89,6 +89,9 @@ class Authorizer:
         return policy.document("Allow", caller, method_arn=request.method_arn, request_id=request.request_id, assertion=minted)
 
     def _authenticate(self, authorization: str, region: str, *, now: float, deadline: float) -> Caller:
+        if not authorization.isascii():
+            # lower() makes ASCII letters of others: the Kelvin sign would be a second spelling of ApiKey.
+            raise Refused(Reason.UNKNOWN_SCHEME)
         scheme, _, credential = authorization.partition(" ")
         # The scheme's case does not matter: RFC 9110, section 11.1.
         match scheme.lower():

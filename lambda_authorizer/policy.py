@@ -27,14 +27,17 @@ class Caller(NamedTuple):
     key_id: str | None = None
 
 
-def decide(caller: Caller, *, method: str, route: str, parameters: Mapping[str, str]) -> Reason:
+def decide(caller: Caller, *, method: str, route: str, parameters: Mapping[str, str] | None) -> Reason:
     """ALLOWED if the access policy opens the route to the caller, else the reason for the Deny.
 
-    ``route`` is the template, ``parameters`` the path's parts in its place: each is a ULID, whatever the route.
+    ``route`` is the template, ``parameters`` the path's parts in its place: each is a ULID, whatever the route. None stands for a
+    path that is not spelt as the route is.
     """
     rule = RULES.get((method, route))
     if rule is None:
         return Reason.NO_SUCH_ROUTE
+    if parameters is None:
+        return Reason.PATH_MALFORMED
     if not permits(rule, caller.groups, caller.scopes):
         return Reason.NOT_PERMITTED
     if not all(_ULID.fullmatch(value) for value in parameters.values()):

@@ -6,6 +6,7 @@ allowed                           the credential is valid and the access policy 
 Deny (403)
 no_such_route                     the access policy has no such method and route
 not_permitted                     none of the caller's groups or scopes opens the route
+path_malformed                    the path has a spelling that no route has: a slash at its end, an escape, an empty segment
 id_malformed                      the route is open, but an id in the path is not a ULID
 Unauthorized (401)
 event_malformed                   a field that API Gateway always sends is missing or has another form
@@ -23,10 +24,10 @@ token_signature                   the signature is not of that key
 token_claims                      a claim is missing or has the wrong type or range
 token_issuer                      not an issuer of ours
 token_use                         not an access token
-token_client                      not a client of ours
+token_client                      not a client of ours, or meant for another audience
 token_expired                     past ``exp`` and the tolerance
 token_not_yet_valid               before ``nbf`` or ``iat`` and the tolerance
-token_lifetime                    issued for longer than 24 hours, or for no time at all
+token_lifetime                    issued for longer than 24 hours, or never valid: it begins when it has ended
 key_malformed                     not of the form ``hm_<environment>_<public id>_<secret>``
 key_environment                   a key of another environment
 keys_disabled                     this environment has no table of keys
@@ -56,6 +57,7 @@ class Reason(StrEnum):
     ALLOWED = "allowed"
     NO_SUCH_ROUTE = "no_such_route"
     NOT_PERMITTED = "not_permitted"
+    PATH_MALFORMED = "path_malformed"
     ID_MALFORMED = "id_malformed"
     EVENT_MALFORMED = "event_malformed"
     EVENT_MISMATCH = "event_mismatch"

@@ -54,6 +54,7 @@ def verify(
         raise Refused(Reason.TOKEN_USE)
     if not _is_one_of(claims.get("client_id"), client_ids):
         raise Refused(Reason.TOKEN_CLIENT)
+    _check_audience(claims, client_ids)
     return Caller(
         _identifier(claims, "sub"),
         _groups(claims),
@@ -110,6 +111,20 @@ def _is_one_of(value: object, known: frozenset[str]) -> bool:
     return isinstance(value, str) and value in known
 
 
+def _check_audience(claims: dict[str, Any], client_ids: frozenset[str]) -> None:
+    """Cognito names no audience unless the client asked for a token for another resource: then it is not for us.
+
+    RFC 7519, section 4.1.3: who does not find itself in ``aud`` must refuse the token.
+    """
+    if "aud" not in claims:
+        return
+    audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
+    if not all(isinstance(name, str) for name in audience):
+        raise Refused(Reason.TOKEN_CLAIMS)
+    if client_ids.isdisjoint(audience):
+        raise Refused(Reason.TOKEN_CLIENT)
+
+
 def _check_times(claims: dict[str, Any], now: float) -> None:
     expires, issued = _time(claims, "exp"), _time(claims, "iat")
     starts = _time(claims, "nbf") if "nbf" in claims else issued
@@ -117,7 +132,7 @@ def _check_times(claims: dict[str, Any], now: float) -> None:
         raise Refused(Reason.TOKEN_EXPIRED)
     if max(issued, starts) > now + TOLERANCE:
         raise Refused(Reason.TOKEN_NOT_YET_VALID)
-    if not 0 < expires - issued <= MAX_LIFETIME:
+    if not 0 < expires - issued <= MAX_LIFETIME or starts >= expires:
         raise Refused(Reason.TOKEN_LIFETIME)
 
 

@@ -32,6 +32,13 @@ def test_the_root_is_read(make_event) -> None:
     assert read(make_event("GET", "/", None), region=None).route == "/"
 
 
+@pytest.mark.parametrize("path", ["/", "/live", "/live/"])
+def test_the_roots_path_may_lack_its_slash_after_the_stage(make_event, path: str) -> None:
+    event = make_event("GET", "/", None)
+    event["requestContext"]["path"] = path
+    assert read(event, region=None)
+
+
 def test_a_custom_domains_path_has_no_stage(event: dict[str, Any]) -> None:
     event["requestContext"]["path"] = event["path"]
     assert read(event, region=None)
@@ -92,6 +99,9 @@ ARN = f"arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/live/GET/analyses/
         {"pathParameters": {"upload_id": ID}},
         {"pathParameters": {"analysis_id": ID, "more": "x"}},
         {"pathParameters": "text"},
+        {"pathParameters": ""},
+        {"pathParameters": []},
+        {"pathParameters": False},
         {"methodArn": ARN.replace("/GET/", "/DELETE/")},
         {"methodArn": ARN.replace("/GET/", "/*/")},
         {"methodArn": ARN.replace("/live/", "/*/")},
@@ -147,19 +157,27 @@ def test_a_context_that_contradicts_the_rest_is_refused(event: dict[str, Any], c
     assert refused(lambda: read(event, region="us-east-1")) is Reason.EVENT_MISMATCH
 
 
-@pytest.mark.parametrize(
-    "part", ["*", "?", "$", "a*", "x?y", "${stageVariables.x}", "%2e%2e", "%2F", "a b", "a;b", "a\nb", "é", "a\\b", "a:b"]
-)
-def test_a_path_with_a_wildcard_or_a_second_spelling_is_refused(make_event, part: str) -> None:
-    event = make_event("GET", "/analyses/{analysis_id}", "Bearer x")
-    path = f"/analyses/{part}"
-    event |= {
-        "path": path,
-        "methodArn": event["methodArn"].replace(f"/analyses/{ID}", path),
-        "pathParameters": {"analysis_id": part},
-    }
+def with_path(event: dict[str, Any], path: str, **parameters: str) -> dict[str, Any]:
+    event["methodArn"] = event["methodArn"].replace(event["path"], path)
     event["requestContext"]["path"] = f"/live{path}"
+    return event | {"path": path, "pathParameters": parameters}
+
+
+@pytest.mark.parametrize("part", ["*", "?", "$", "a*", "x?y", "${stageVariables.x}", "a b", "a\nb", "é", "a\\b", '"', "a#b"])
+def test_a_path_with_a_wildcard_or_what_no_path_holds_is_refused(event: dict[str, Any], part: str) -> None:
+    event = with_path(event, f"/analyses/{part}", analysis_id=part)
     assert refused(lambda: read(event, region=None)) is Reason.EVENT_MALFORMED
+
+
+@pytest.mark.parametrize("path", [f"/analyses/{ID}/", f"//analyses/{ID}", "/analyses/%2e%2e", "/analyses/a%20b", "/analyses/a:b"])
+def test_a_path_in_another_spelling_has_no_parameters(event: dict[str, Any], path: str) -> None:
+    assert read(with_path(event, path, analysis_id="a b"), region=None).parameters is None
+
+
+@pytest.mark.parametrize("route", ["/openapi.json", "/Admin/Panel", "/v1.0/~x", "/{thingId}"])
+def test_a_route_need_not_be_one_of_ours_to_be_read(make_event, route: str) -> None:
+    event = with_path(make_event("GET", route, None), route.replace("{thingId}", "x"))
+    assert read(event, region=None).route == route
 
 
 def test_the_region_is_the_lambdas_own_where_that_is_known(event: dict[str, Any]) -> None:
@@ -220,8 +238,39 @@ def test_there_must_be_exactly_one_credential(event: dict[str, Any], headers: An
 
 @pytest.mark.parametrize("field", ["queryStringParameters", "multiValueQueryStringParameters"])
 def test_a_token_in_the_query_is_a_second_credential(event: dict[str, Any], field: str) -> None:
-    assert refused(lambda: authorization(event | {field: {"Access_Token": "x"}})) is Reason.SEVERAL_CREDENTIALS
-    assert authorization(event | {field: {"limit": "10"}}) == "Bearer x"
+    value = "x" if field == "queryStringParameters" else ["x"]
+    event["multiValueQueryStringParameters"] = None
+    for name in ("Access_Token", "api_key", "Authorization", "X-Api-Key", "X-Amz-Signature"):
+        both = {"queryStringParameters": {name: "x"}, field: {name: value}}
+        assert refused(lambda both=both: authorization(event | both)) is Reason.SEVERAL_CREDENTIALS
+    assert authorization(event | {"queryStringParameters": {"limit": "x"}, field: {"limit": value}}) == "Bearer x"
+
+
+def test_a_token_authorizers_credential_is_a_second_one(event: dict[str, Any]) -> None:
+    assert refused(lambda: authorization(event | {"authorizationToken": "Bearer x"})) is Reason.SEVERAL_CREDENTIALS
+
+
+@pytest.mark.parametrize(
+    ("single", "multiple", "reason"),
+    [
+        ({"a": "1"}, {"a": ["2"]}, Reason.EVENT_MISMATCH),
+        ({"a": "1"}, {"b": ["1"]}, Reason.EVENT_MISMATCH),
+        ({"a": "1", "b": "2"}, {"a": ["1"]}, Reason.EVENT_MISMATCH),
+        ({"a": "1"}, {}, Reason.EVENT_MISMATCH),
+        (None, {"a": ["1"]}, Reason.EVENT_MISMATCH),
+        ({"a": 1}, None, Reason.EVENT_MALFORMED),
+        ({"a": "1"}, {"a": "1"}, Reason.EVENT_MALFORMED),
+        ("a=1", None, Reason.EVENT_MALFORMED),
+    ],
+)
+def test_query_maps_that_disagree_are_refused(event: dict[str, Any], single: Any, multiple: Any, reason: Reason) -> None:
+    maps = {"queryStringParameters": single, "multiValueQueryStringParameters": multiple}
+    assert refused(lambda: authorization(event | maps)) is reason
+
+
+def test_of_several_values_in_the_query_the_last_stands_alone(event: dict[str, Any]) -> None:
+    maps = {"queryStringParameters": {"a": "2", "A": "3"}, "multiValueQueryStringParameters": {"a": ["1", "2"], "A": ["3"]}}
+    assert authorization(event | maps) == "Bearer x"
 
 
 def test_the_origin_is_what_has_the_right_form() -> None:

@@ -52,8 +52,18 @@ def test_who_may_not_gets_a_deny_for_that_call_alone(authorizer: Authorizer, poo
 
 
 def test_an_unknown_route_is_denied(authorizer: Authorizer, pool, make_event) -> None:
-    for method, route in (("POST", "/token"), ("GET", "/docs"), ("DELETE", "/config")):
+    for method, route in (("POST", "/token"), ("GET", "/docs"), ("GET", "/openapi.json"), ("DELETE", "/config")):
         assert effect(authorizer.decide(make_event(method, route, f"Bearer {pool.token(groups=['admin'])}"))) == "Deny"
+
+
+def test_a_known_route_in_another_spelling_is_denied_to_who_is_known(authorizer: Authorizer, pool, make_event) -> None:
+    event = make_event("GET", "/models", f"Bearer {pool.token(groups=['admin'])}")
+    assert effect(authorizer.decide(event)) == "Allow"
+    event["requestContext"]["path"] = "/live/models/"
+    event |= {"path": "/models/", "methodArn": event["methodArn"] + "/"}
+    answer = authorizer.decide(event)
+    assert effect(answer) == "Deny"
+    assert answer["policyDocument"]["Statement"][0]["Resource"] == event["methodArn"]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
@@ -116,6 +126,15 @@ def test_another_credential_is_unauthorized(
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_schemes_case_does_not_matter(authorizer: Authorizer, pool, make_event, scheme: str) -> None:
     assert effect(authorizer.decide(make_event("GET", "/", f"{scheme} {pool.token()}"))) == "Allow"
+
+
+def test_a_scheme_that_only_folds_to_one_of_ours_is_none(
+    authorizer: Authorizer, make_event, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Api\u212aey".lower() == "apikey"
+    with pytest.raises(Unauthorized):
+        authorizer.decide(make_event("GET", "/", f"Api\u212aey hm_local_ABCDEFGH_{'x' * 43}"))
+    assert json.loads(capsys.readouterr().out)["reason"] == Reason.UNKNOWN_SCHEME
 
 
 @pytest.mark.parametrize("event", [None, {}, [], "x", {"type": "REQUEST"}, {"requestContext": {"requestId": "r"}}])

@@ -132,6 +132,13 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "a lifetime of more than a day": {"exp": NOW + 24 * 3600 + 1, "iat": NOW},
     "a lifetime of nothing": {"exp": NOW + 30, "iat": NOW + 30},
     "an end before its issue": {"exp": NOW, "iat": NOW + 30},
+    "a start after its end, both within the tolerance": {"exp": NOW - 30, "iat": NOW - 600, "nbf": NOW + 30},
+    "another audience": {"aud": "https://api.example.org"},
+    "other audiences": {"aud": ["https://api.example.org", "x"]},
+    "an empty audience": {"aud": []},
+    "a null audience": {"aud": None},
+    "a number as audience": {"aud": 7},
+    "an object as audience": {"aud": {}},
     "no subject": {"sub": ...},
     "an empty subject": {"sub": ""},
     "a number as subject": {"sub": 7},
@@ -196,6 +203,15 @@ def test_a_claim_that_occurs_twice_is_refused(verify, pool) -> None:
         with pytest.raises(Refused) as caught:
             verify(pool.sign(json.dumps(pool.header()).encode(), doubled.encode()))
         assert caught.value.reason is Reason.TOKEN_MALFORMED
+
+
+def test_a_token_for_us_may_say_so(verify, pool, names) -> None:
+    for audience in (names.client_id, [names.client_id], ["https://api.example.org", names.client_id]):
+        assert verify(pool.token(aud=audience)).principal == names.subject
+    for audience in ([names.client_id, 7], [[names.client_id]]):
+        with pytest.raises(Refused) as caught:
+            verify(pool.token(aud=audience))
+        assert caught.value.reason is Reason.TOKEN_CLAIMS
 
 
 def test_a_header_parameter_that_occurs_twice_is_refused(verify, pool) -> None:
