@@ -46,7 +46,7 @@ _ENVIRONMENTS = frozenset({LOCAL, "dev", "prod"})
 
 _ISSUER = r"{scheme}://[!-+\--~]+"
 _CLIENT_ID = r"[A-Za-z0-9._+-]{1,128}"
-_URL = r"{scheme}://[A-Za-z0-9.-]+(:[0-9]{{1,5}})?{path}"
+_URL = r"{scheme}://[A-Za-z0-9.-]+(:(?P<port>[0-9]{{1,5}}))?{path}"
 _TABLE = r"[A-Za-z0-9_.-]{3,255}"
 _SECRET_ARN = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+"  # noqa: S105  # a form, not a secret
 _REGION = r"[a-z]{2,}(-[a-z]+)+-[0-9]+"
@@ -80,7 +80,7 @@ def load(environ: Mapping[str, str]) -> Configuration:
         issuers=_names(environ, "HEARTMAP_ISSUERS", _ISSUER.format(scheme=scheme)),
         client_ids=_names(environ, "HEARTMAP_CLIENT_IDS", _CLIENT_ID),
         keys=_key_set(environ),
-        jwks_url=_optional(environ, "HEARTMAP_JWKS_URL", _URL.format(scheme=scheme, path="/[!-~]*")),
+        jwks_url=_url(environ, "HEARTMAP_JWKS_URL", _URL.format(scheme=scheme, path="/[!-~]*")),
         api_keys_table=_optional(environ, "HEARTMAP_API_KEYS_TABLE", _TABLE),
         secrets=_secrets(environ, local=local),
         region=_optional(environ, "AWS_REGION", _REGION),
@@ -102,6 +102,14 @@ def _optional(environ: Mapping[str, str], name: str, pattern: str) -> str | None
     return value or None
 
 
+def _url(environ: Mapping[str, str], name: str, pattern: str) -> str | None:
+    value = _optional(environ, name, pattern)
+    match = value and re.fullmatch(pattern, value)
+    if match and match["port"] and not 0 < int(match["port"]) < 2**16:
+        raise ConfigurationError(f"{name} is malformed: its port is not one of 1 to 65535.")
+    return value
+
+
 def _names(environ: Mapping[str, str], name: str, pattern: str) -> frozenset[str]:
     values = _text(environ, name).split(",")
     if not all(re.fullmatch(pattern, value) for value in values):
@@ -110,7 +118,7 @@ def _names(environ: Mapping[str, str], name: str, pattern: str) -> frozenset[str
 
 
 def _endpoint(environ: Mapping[str, str]) -> str | None:
-    endpoint = _optional(environ, "AWS_ENDPOINT_URL", _URL.format(scheme="https?", path="/?"))
+    endpoint = _url(environ, "AWS_ENDPOINT_URL", _URL.format(scheme="https?", path="/?"))
     return endpoint and endpoint.rstrip("/")
 
 

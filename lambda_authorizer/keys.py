@@ -37,7 +37,7 @@ def parse_key_set(document: bytes) -> dict[str, RSAPublicKey]:
     for entry in entries:
         if not _PRIVATE.isdisjoint(entry):
             raise ValueError("a private key has no place here")
-        if entry.get("kty") != "RSA" or entry.get("use", "sig") != "sig" or entry.get("alg", "RS256") != "RS256":
+        if not _verifies_rs256(entry):
             continue
         key_id = entry.get("kid")
         if not isinstance(key_id, str) or not key_id or key_id in keys:
@@ -46,6 +46,18 @@ def parse_key_set(document: bytes) -> dict[str, RSAPublicKey]:
     if not keys:
         raise ValueError("there is no key for RS256")
     return keys
+
+
+def _verifies_rs256(entry: dict[str, Any]) -> bool:
+    """Whether the key is meant for that, as far as it says: RFC 7517, sections 4.1 to 4.4."""
+    operations = entry.get("key_ops", ["verify"])
+    return (
+        entry.get("kty") == "RSA"
+        and entry.get("use", "sig") == "sig"
+        and entry.get("alg", "RS256") == "RS256"
+        and isinstance(operations, list)
+        and "verify" in operations
+    )
 
 
 def _public_key(entry: dict[str, Any]) -> RSAPublicKey:

@@ -40,6 +40,11 @@ def test_what_may_be_missing_may_be_missing(environ: dict[str, str]) -> None:
     assert (configuration.jwks_url, configuration.api_keys_table, configuration.region, configuration.endpoint) == (None,) * 4
 
 
+@pytest.mark.parametrize("port", [1, 5000, 65535])
+def test_an_address_may_have_any_port(environ: dict[str, str], port: int) -> None:
+    assert load(environ | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}).endpoint == f"http://127.0.0.1:{port}"
+
+
 def test_unset_and_empty_mean_the_same(environ: dict[str, str]) -> None:
     optional = ("HEARTMAP_JWKS_URL", "HEARTMAP_API_KEYS_TABLE", "HEARTMAP_SECRETS", "AWS_REGION", "AWS_ENDPOINT_URL")
     empty, unset = load(environ | dict.fromkeys(optional, "")), load(changed(environ, AWS_REGION=None))
@@ -72,6 +77,9 @@ def test_what_must_be_set_must_be_set(environ: dict[str, str], name: str, value:
         ("HEARTMAP_JWKS_URL", "https://user@host/x"),
         ("HEARTMAP_JWKS_URL", "https://host/x y"),
         ("HEARTMAP_JWKS_URL", "host"),
+        ("HEARTMAP_JWKS_URL", "https://host:65536/x"),
+        ("HEARTMAP_JWKS_URL", "https://host:0/x"),
+        ("HEARTMAP_JWKS_URL", "https://host:/x"),
         ("HEARTMAP_API_KEYS_TABLE", "a b"),
         ("HEARTMAP_API_KEYS_TABLE", "x"),
         ("AWS_REGION", "nowhere"),

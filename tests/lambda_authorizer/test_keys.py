@@ -26,6 +26,10 @@ def test_the_key_set_is_read_by_key_id(pool) -> None:
     assert {key_id: key.public_numbers() for key_id, key in keys.items()} == {"key-1": pool.public_key.public_numbers()}
 
 
+def test_a_key_may_say_that_it_verifies(pool) -> None:
+    assert list(parse_key_set(json.dumps({"keys": [pool.jwk | {"key_ops": ["sign", "verify"]}]}).encode())) == ["key-1"]
+
+
 def test_keys_of_other_kinds_are_passed_over(pool) -> None:
     others = [{"kty": "EC", "kid": "ec"}, {"kty": "RSA", "use": "enc", "kid": "enc"}, {"kty": "RSA", "alg": "PS256", "kid": "ps"}]
     assert list(parse_key_set(json.dumps({"keys": [*others, pool.jwk]}).encode())) == ["key-1"]
@@ -51,6 +55,9 @@ def test_keys_of_other_kinds_are_passed_over(pool) -> None:
         {"kty": "EC"},
         {"use": "enc"},
         {"alg": "RS512"},
+        {"key_ops": ["encrypt"]},
+        {"key_ops": []},
+        {"key_ops": "verify"},
     ],
 )
 def test_an_unusable_key_set_is_refused(pool, changes: dict[str, Any]) -> None:
