@@ -11,7 +11,7 @@ from pulumi import ResourceOptions
 
 from infra.api import TLS_POLICY, Api
 from infra.certificates import IssuedCertificate, IssuedCertificateArgs
-from infra.gateway_responses import CONTENT_TYPE, SECURITY_HEADERS
+from infra.gateway_responses import SECURITY_HEADERS
 from infra.naming import Names
 from infra.settings import Settings
 
@@ -21,7 +21,8 @@ TYPE_DOMAIN = "heartmap:edge:Domain"
 RATE_WINDOW_SECONDS = 60
 TOO_MANY_REQUESTS = 429
 
-# A custom response's body knows no request id, and its content types no problem+json: the header below says what it is.
+# A custom response's body knows no request id, and its content types no problem+json; a header that says so is refused.
+# https://docs.aws.amazon.com/waf/latest/APIReference/API_CustomResponse.html
 TOO_MANY_REQUESTS_BODY = json.dumps(
     {
         "type": "about:blank",
@@ -112,7 +113,7 @@ class WebAcl(pulumi.ComponentResource):
 
     def _rate_rule(self, priority: int) -> aws.wafv2.WebAclRuleArgs:
         header = aws.wafv2.WebAclRuleActionBlockCustomResponseResponseHeaderArgs
-        headers = {"Retry-After": str(RATE_WINDOW_SECONDS), "Content-Type": CONTENT_TYPE, **SECURITY_HEADERS}
+        headers = {"Retry-After": str(RATE_WINDOW_SECONDS), **SECURITY_HEADERS}
         return aws.wafv2.WebAclRuleArgs(
             name="rate",
             priority=priority,

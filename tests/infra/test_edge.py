@@ -23,8 +23,11 @@ def test_the_rate_rule_counts_each_address_and_answers_429_as_a_problem(plan: An
     assert response["responseCode"] == 429
     assert headers["Retry-After"] == "60"
     assert headers["X-Content-Type-Options"] == "nosniff"
+    # AWS WAF refuses a custom response with this header: the type is that of the body.
+    assert "content-type" not in {name.lower() for name in headers}
     (body,) = plan.one("wafv2/webAcl:WebAcl").inputs["customResponseBodies"]
     assert body["key"] == response["customResponseBodyKey"]
+    assert body["contentType"] == "APPLICATION_JSON"
     assert json.loads(body["content"])["code"] == "throttled"
 
 
