@@ -1,5 +1,6 @@
 """A private network: subnets without any route to or from the internet, and endpoints to the AWS services that the tasks use."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -12,9 +13,13 @@ from infra.naming import Names
 
 TYPE_NETWORK = "heartmap:network:Network"
 
-# A VPC link v2 cannot have a network interface there.
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-vpc-links.html
-ZONES_WITHOUT_VPC_LINK = frozenset({"use1-az3"})
+# A VPC link v2 cannot have a network interface there: what the table of supported zones leaves out of its regions.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-vpc-links-v2.html
+ZONES_WITHOUT_VPC_LINK = frozenset(
+    {"use1-az3", "usw1-az2", "ape1-az1", "apne1-az3", "apne2-az4", "cac1-az3", "cac1-az4", "euw3-az2"}
+)
+# Local and wavelength zones, of which an account that uses any is told too, are named otherwise: use1-bos1-az1, use1-wl1-bos-wlz1.
+AVAILABILITY_ZONE_ID = re.compile(r"[a-z0-9]+-az\d+")
 
 HTTPS_PORT = 443
 SERVICE_PORT = 8443
@@ -32,7 +37,7 @@ class NetworkPlanError(ValueError):
 
 def choose_zones(zone_ids: Sequence[str], count: int) -> list[str]:
     """The first ``count`` zone ids in which everything of this stack can be. Raises NetworkPlanError when there are too few."""
-    usable = [zone for zone in sorted(zone_ids) if zone not in ZONES_WITHOUT_VPC_LINK]
+    usable = sorted(zone for zone in zone_ids if AVAILABILITY_ZONE_ID.fullmatch(zone) and zone not in ZONES_WITHOUT_VPC_LINK)
     if len(usable) < count:
         raise NetworkPlanError(
             f"the region has {len(usable)} availability zones with VPC links: lower heartmap:availability_zones from {count}"

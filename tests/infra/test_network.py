@@ -101,6 +101,20 @@ def test_a_region_with_too_few_zones_is_refused_with_the_setting_to_change() -> 
         choose_zones(["use1-az3", "use1-az1"], 2)
 
 
+@pytest.mark.parametrize(
+    ("zone_ids", "chosen"),
+    [
+        # An account that has opted into them is told of local zones and wavelength zones too, which sort before the others.
+        (["use1-atl1-az1", "use1-az2", "use1-az1", "use1-wl1-bos-wlz1"], ["use1-az1", "use1-az2"]),
+        (["cac1-az4", "cac1-az2", "cac1-az1"], ["cac1-az1", "cac1-az2"]),
+        (["euw3-az1", "euw3-az2", "euw3-az3"], ["euw3-az1", "euw3-az3"]),
+        (["eun1-az1", "eun1-az2", "eun1-az3"], ["eun1-az1", "eun1-az2"]),
+    ],
+)
+def test_only_availability_zones_with_vpc_links_are_chosen(zone_ids: list[str], chosen: list[str]) -> None:
+    assert choose_zones(zone_ids, 2) == chosen
+
+
 def test_subnets_are_equal_disjoint_parts_of_the_network() -> None:
     assert [str(subnet) for subnet in plan_subnets(IPv4Network("10.40.0.0/16"), 3)] == [
         "10.40.0.0/20",
