@@ -252,8 +252,9 @@ class Api(pulumi.ComponentResource):
             # A deployment is a snapshot: what is not there yet is not in it.
             opts=ResourceOptions(parent=self, depends_on=self._parts),
         )
-        # API Gateway prescribes the name of the execution log; made here, it is encrypted and does not grow for ever.
-        self._log_group("execution", Output.concat("API-Gateway-Execution-Logs_", self.rest_api_id, "/", STAGE))
+        # API Gateway prescribes the name of the execution log; made here, it is encrypted and does not grow for ever. A stage
+        # that is there before it has one made, and this one is then refused.
+        execution_log = self._log_group("execution", Output.concat("API-Gateway-Execution-Logs_", self.rest_api_id, "/", STAGE))
         access_log = self._log_group("access", self._args.names.log_group("api-access"))
         return aws.apigateway.Stage(
             self._name,
@@ -264,7 +265,7 @@ class Api(pulumi.ComponentResource):
                 destination_arn=access_log.arn, format=json.dumps(ACCESS_LOG, separators=(",", ":"))
             ),
             # A stage with logs is refused until the account lets API Gateway write them.
-            opts=ResourceOptions(parent=self, depends_on=[account]),
+            opts=ResourceOptions(parent=self, depends_on=[account, execution_log]),
         )
 
     def _log_group(self, purpose: str, log_group: Input[str]) -> aws.cloudwatch.LogGroup:

@@ -169,6 +169,11 @@ def test_changes_of_the_stage_come_one_after_the_other(plan: Any) -> None:
         assert earlier.urn in later.dependencies
 
 
+def test_the_stage_waits_for_the_log_groups_that_api_gateway_would_make_itself_otherwise(plan: Any) -> None:
+    groups = {plan.one("cloudwatch/logGroup:LogGroup", f"api-{purpose}").urn for purpose in ("execution", "access")}
+    assert groups <= set(plan.one("apigateway/stage:Stage").dependencies)
+
+
 def test_the_access_log_is_json_with_the_request_id_and_without_credentials(plan: Any) -> None:
     log = plan.one("apigateway/stage:Stage").inputs["accessLogSettings"]
     fields = json.loads(log["format"])
