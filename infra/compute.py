@@ -1,5 +1,6 @@
 """What runs HeartMAP: an internal load balancer and a cluster with the API and the worker, both from one image."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from infra.data import LISTING_INDEX, LOAD_BALANCER_LOG_PREFIX, UPLOADS_PREFIX, 
 from infra.iam import ServiceRole, ServiceRoleArgs, Statement
 from infra.naming import STAGE, Names
 from infra.network import HTTPS_PORT, SERVICE_PORT, Network
-from infra.settings import Settings
+from infra.settings import GIB, Settings
 
 TYPE_IMAGE = "heartmap:compute:ServiceImage"
 TYPE_BALANCER = "heartmap:compute:LoadBalancer"
@@ -33,6 +34,11 @@ RESULTS_PREFIX = "results/"
 SCRATCH_DIRECTORY = "/scratch"
 """The one place that a task can write to; the image declares it as a volume of the user below."""
 USER = "10001:10001"
+
+# What Fargate gives every task, of which the image takes its share; and what an analysis writes, measured, in sizes of its input.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
+EVERY_TASKS_DISK_GIB = 20
+DISK_PER_INPUT = 11
 
 DRAIN_SECONDS = 30
 API_STOP_SECONDS = 60
@@ -132,8 +138,7 @@ class LoadBalancer(pulumi.ComponentResource):
             desync_mitigation_mode="strictest",
             enable_deletion_protection=args.settings.deletion_protection,
             access_logs=aws.lb.LoadBalancerAccessLogsArgs(
-                # Only once its policy lets the logs in: the load balancer tries it out when it is made.
-                bucket=Output.all(args.logs.bucket, args.logs.policy_id).apply(lambda values: values[0]),
+                bucket=args.logs.bucket,
                 prefix=LOAD_BALANCER_LOG_PREFIX,
                 enabled=True,
             ),
@@ -195,12 +200,17 @@ class ServicesArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """What tells the two tasks apart. ``cpu`` in CPU units, ``memory`` in MiB, ``stop_seconds`` between SIGTERM and SIGKILL."""
+    """What tells the two tasks apart.
+
+    ``cpu`` in CPU units, ``memory`` in MiB, ``disk`` in GiB with None for what every task has, ``stop_seconds`` between SIGTERM
+    and SIGKILL.
+    """
 
     purpose: str
     command: Sequence[str]
     cpu: int
     memory: int
+    disk: int | None
     stop_seconds: int
     secrets: Mapping[str, Input[str]]
     statements: Sequence[Statement]
@@ -218,6 +228,8 @@ class Services(pulumi.ComponentResource):
         super().__init__(TYPE_SERVICES, name, None, opts)
         self._args, self._child = args, ResourceOptions(parent=self)
         names, settings = args.names, args.settings
+        # Tasks that cannot reach AWS fail, and a few of them end a deployment for good: the endpoints and rules come first.
+        connected = ResourceOptions(parent=self, depends_on=[args.network])
         cluster = aws.ecs.Cluster(
             name,
             name=names.prefix,
@@ -249,7 +261,7 @@ class Services(pulumi.ComponentResource):
                     container_port=SERVICE_PORT,
                 )
             ],
-            opts=self._child,
+            opts=connected,
         )
         worker = aws.ecs.Service(
             "worker",
@@ -265,7 +277,7 @@ class Services(pulumi.ComponentResource):
             deployment_maximum_percent=200,
             deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
             network_configuration=self._in_network(args.network.worker_security_group_id),
-            opts=self._child,
+            opts=connected,
         )
         self.cluster_name, self.api_name, self.worker_name = cluster.name, api.name, worker.name
         self.register_outputs({"cluster": self.cluster_name, "api": self.api_name, "worker": self.worker_name})
@@ -282,6 +294,7 @@ class Services(pulumi.ComponentResource):
             command=API_COMMAND,
             cpu=settings.api_cpu,
             memory=settings.api_memory,
+            disk=None,
             stop_seconds=API_STOP_SECONDS,
             secrets={"HEARTMAP_ASSERTION_KEYS": self._args.secrets.service_arn},
             statements=self._api_statements(),
@@ -295,6 +308,7 @@ class Services(pulumi.ComponentResource):
             command=WORKER_COMMAND,
             cpu=settings.worker_cpu,
             memory=settings.worker_memory,
+            disk=math.ceil(EVERY_TASKS_DISK_GIB + DISK_PER_INPUT * settings.max_upload_bytes / GIB),
             stop_seconds=WORKER_STOP_SECONDS,
             secrets={},
             statements=self._worker_statements(),
@@ -359,6 +373,7 @@ class Services(pulumi.ComponentResource):
             runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(cpu_architecture="ARM64", operating_system_family="LINUX"),
             execution_role_arn=execution.arn,
             task_role_arn=role.arn,
+            ephemeral_storage=(None if task.disk is None else aws.ecs.TaskDefinitionEphemeralStorageArgs(size_in_gib=task.disk)),
             volumes=[aws.ecs.TaskDefinitionVolumeArgs(name="scratch")],
             container_definitions=Output.json_dumps([self._container(task, logs)]),
             opts=self._child,

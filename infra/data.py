@@ -5,6 +5,7 @@ import json
 import secrets as random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -115,18 +116,19 @@ class PrivateBucketArgs:
 
 
 class PrivateBucket(pulumi.ComponentResource):
-    """A bucket that is never public: TLS only, encrypted, versioned, without ACLs."""
+    """A bucket that is never public: TLS only, encrypted, versioned, without ACLs.
+
+    ``bucket`` is the name, to be had only once the bucket is all that: nothing is put into it before.
+    """
 
     bucket: Output[str]
     arn: Output[str]
-    policy_id: Output[str]
 
     def __init__(self, name: str, args: PrivateBucketArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_BUCKET, name, None, opts)
         child = ResourceOptions(parent=self)
         bucket = aws.s3.Bucket(name, bucket=args.bucket, force_destroy=args.emptied_on_delete, opts=child)
-        self.bucket, self.arn = bucket.bucket, bucket.arn
-        aws.s3.BucketPublicAccessBlock(
+        closed = aws.s3.BucketPublicAccessBlock(
             name,
             bucket=bucket.bucket,
             block_public_acls=True,
@@ -135,13 +137,13 @@ class PrivateBucket(pulumi.ComponentResource):
             restrict_public_buckets=True,
             opts=child,
         )
-        aws.s3.BucketOwnershipControls(
+        owned = aws.s3.BucketOwnershipControls(
             name,
             bucket=bucket.bucket,
             rule=aws.s3.BucketOwnershipControlsRuleArgs(object_ownership="BucketOwnerEnforced"),
             opts=child,
         )
-        aws.s3.BucketServerSideEncryptionConfiguration(
+        encrypted = aws.s3.BucketServerSideEncryptionConfiguration(
             name, bucket=bucket.bucket, rules=[self._encryption(args.key_arn)], opts=child
         )
         versioning = aws.s3.BucketVersioning(
@@ -161,7 +163,8 @@ class PrivateBucket(pulumi.ComponentResource):
         policy = aws.s3.BucketPolicy(
             name, bucket=bucket.bucket, policy=document(tls_only(everything, "s3:*"), *args.statements), opts=child
         )
-        self.policy_id = policy.id
+        ready = Output.all(closed.id, owned.id, encrypted.id, versioning.id, policy.id)
+        self.bucket, self.arn = _once(ready, bucket.bucket), bucket.arn
         self.register_outputs({"bucket": self.bucket, "arn": self.arn})
 
     @staticmethod
@@ -234,13 +237,14 @@ class Buckets(pulumi.ComponentResource):
     def _logs(self) -> PrivateBucket:
         names = self._args.names
         bucket = names.bucket("logs")
+        # Whose logs these are is said by the path, which the load balancer makes itself. AWS documents no source condition here,
+        # and one whose key is not sent refuses every log: the load balancer tries it out, and is not made.
         # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
         delivery = Statement(
             sid="LoadBalancerLogs",
             principals={"Service": ("logdelivery.elasticloadbalancing.amazonaws.com",)},
             actions=("s3:PutObject",),
             resources=(f"arn:{names.partition}:s3:::{bucket}/{LOAD_BALANCER_LOG_PREFIX}/AWSLogs/{names.account}/*",),
-            conditions={"StringEquals": {"aws:SourceAccount": names.account}},
             reason="the load balancer names its log files itself",
         )
         args = PrivateBucketArgs(
@@ -428,6 +432,7 @@ class Secrets(pulumi.ComponentResource):
         service_version = aws.secretsmanager.SecretVersion(
             "service", secret_id=service.id, secret_string=Output.secret(stored), opts=ResourceOptions(parent=self)
         )
+        # A secret without a version cannot be read.
         self.authorizer_arn = _once(version.id, authorizer.arn)
         self.service_arn = _once(service_version.id, service.arn)
         self.register_outputs({"authorizer_arn": self.authorizer_arn, "service_arn": self.service_arn})
@@ -443,6 +448,6 @@ class Secrets(pulumi.ComponentResource):
         )
 
 
-def _once(there: Output[str], value: Output[str]) -> Output[str]:
-    """``value``, but only to be had once ``there`` is: a secret without a version cannot be read."""
+def _once(there: Output[Any], value: Output[str]) -> Output[str]:
+    """``value``, but only to be had once ``there`` is."""
     return Output.all(there, value).apply(lambda both: both[1])

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from typing import Any
 
 COMMON = {
@@ -87,6 +88,26 @@ def test_the_load_balancer_is_internal_and_speaks_tls_on_both_sides(plan: Any) -
 
 def test_the_api_service_waits_for_the_listener(plan: Any) -> None:
     assert plan.one("lb/listener:Listener").urn in plan.one("ecs/service:Service", "api").dependencies
+
+
+def test_no_task_starts_before_its_ways_to_the_aws_services_are_there(plan: Any) -> None:
+    ways = {
+        resource.urn
+        for resource in plan.resources
+        if resource.type in {"aws:ec2/vpcEndpoint:VpcEndpoint", "aws:ec2/routeTableAssociation:RouteTableAssociation"}
+        or resource.type.startswith("aws:vpc/securityGroup")
+    }
+    for service in plan.of("ecs/service:Service"):
+        assert ways <= set(service.dependencies)
+
+
+def test_a_worker_has_room_for_the_largest_upload_and_what_an_analysis_makes_of_it(plan: Any, run: Callable[..., Any]) -> None:
+    def room(plan: Any) -> int:
+        return plan.one("ecs/taskDefinition:TaskDefinition", "worker").inputs["ephemeralStorage"]["sizeInGib"]
+
+    assert 11 * plan.settings.max_upload_bytes / 1024**3 + 20 <= room(plan) <= 200
+    assert room(run(plan.stack, {"heartmap:max_upload_bytes": str(1024**2)})) == 21
+    assert "ephemeralStorage" not in plan.one("ecs/taskDefinition:TaskDefinition", "api").inputs
 
 
 def test_images_are_scanned_when_they_are_pushed_and_kept_under_our_key(plan: Any) -> None:
