@@ -1,5 +1,7 @@
 """The edge's rules by themselves: policies, rates, throttles, paths, templates."""
 
+import re
+import time
 from typing import Any
 
 import pytest
@@ -107,6 +109,20 @@ def test_an_answer_that_api_gateway_would_not_take_is_invalid(bad: Any) -> None:
 def test_context_values_become_text() -> None:
     decision = decide(answer(allow(), context={"text": "a", "number": 7, "real": 1.5, "yes": True}), ARN)
     assert decision.context == {"text": "a", "number": "7", "real": "1.5", "yes": "true"}
+
+
+def test_a_pattern_of_many_wildcards_is_answered_at_once() -> None:
+    began = time.process_time()
+    assert not arn_matches(f"{ARN}{'*' * 14}!", f"{ARN}{'x' * 20}")
+    assert not arn_matches(f"arn:aws:execute-api:us-east-1:123456789012:{'*?' * 12}!", ARN)
+    assert arn_matches(f"arn:aws:execute-api:us-east-1:123456789012:{'*?' * 12}", ARN)
+    assert time.process_time() - began < 0.5
+
+
+@given(st.text(alphabet="ab", max_size=6), st.text(alphabet="ab*?", max_size=6))
+def test_a_star_stands_for_any_text_and_a_question_mark_for_one_character(text: str, pattern: str) -> None:
+    plain = pattern.replace("*", ".*").replace("?", ".")
+    assert arn_matches(f"arn:::::{pattern}", f"arn:::::{text}") == bool(re.fullmatch(plain, text))
 
 
 @given(st.text(alphabet="abc*?./-+()[]$^\\", max_size=12))
