@@ -18,7 +18,7 @@ TYPE_NETWORK = "heartmap:network:Network"
 ZONES_WITHOUT_VPC_LINK = frozenset(
     {"use1-az3", "usw1-az2", "ape1-az1", "apne1-az3", "apne2-az4", "cac1-az3", "cac1-az4", "euw3-az2"}
 )
-# Local and wavelength zones, of which an account that uses any is told too, are named otherwise: use1-bos1-az1, use1-wl1-bos-wlz1.
+# An account that uses local or wavelength zones is told of them too. They are named otherwise: use1-bos1-az1, use1-wl1-bos-wlz1.
 AVAILABILITY_ZONE_ID = re.compile(r"[a-z0-9]+-az\d+")
 
 HTTPS_PORT = 443

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 from local_cloud.provider.framework import (
     Aws,
+    Failure,
     Inputs,
     ResourceType,
     Shape,
@@ -60,6 +62,19 @@ def _tags(aws: Aws, inputs: Inputs) -> dict[str, Any]:
 
 def _place(resource_id: str, inputs: Inputs) -> dict[str, Any]:
     return {"Name": inputs["name"], "Scope": inputs["scope"], "Id": resource_id}
+
+
+def _response_headers(value: Any) -> Iterator[str]:
+    """The names of the headers of all custom responses in ``value``."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _response_headers(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "responseHeaders" and isinstance(item, list):
+                yield from (str(header["name"]) for header in item)
+            else:
+                yield from _response_headers(item)
 
 
 @register
@@ -135,6 +150,12 @@ class WebAcl(ResourceType):
     volatile = frozenset({"capacity", "lockToken"})
     unique = "name"
     autoname = "name"
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        # The emulator takes it, AWS does not: https://docs.aws.amazon.com/waf/latest/APIReference/API_CustomResponse.html
+        if "content-type" in {name.lower() for name in _response_headers([inputs.get("defaultAction"), inputs.get("rules")])}:
+            return [Failure("rules", "a custom response cannot have the header content-type: its body's contentType says it")]
+        return []
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         made = aws.client("wafv2").create_web_acl(

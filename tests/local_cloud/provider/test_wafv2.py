@@ -134,3 +134,12 @@ def test_a_rule_that_the_edge_would_not_know_is_refused(
 ) -> None:
     (reason,) = refusals("aws:wafv2/webAcl:WebAcl", **acl_arguments("refused", rate_rule(100) | change))
     assert words in reason
+
+
+def test_a_custom_response_that_sets_its_own_content_type_is_refused_as_by_aws(refusals: Callable[..., list[str]]) -> None:
+    rule = rate_rule(100)
+    headers = rule["action"]["block"]["customResponse"]["responseHeaders"]
+    assert refusals("aws:wafv2/webAcl:WebAcl", **acl_arguments("allowed", rule)) == []
+    headers.append({"name": "Content-Type", "value": "application/problem+json"})
+    (reason,) = refusals("aws:wafv2/webAcl:WebAcl", **acl_arguments("refused", rule))
+    assert "content-type" in reason
