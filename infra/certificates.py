@@ -81,7 +81,11 @@ class SelfSignedCertificate(pulumi.ComponentResource):
 
 
 def self_signed(host: str) -> tuple[str, str]:
-    """A new certificate for ``host`` and its P-256 key, both PEM. It is its own authority: API Gateway asks for a root."""
+    """A new certificate for ``host`` and its P-256 key, both PEM.
+
+    It is its own authority: API Gateway asks for a root that may sign certificates, even where it does not ask who vouches for it.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-extensions-integration-tls-config.html
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.UTC)
@@ -95,6 +99,20 @@ def self_signed(host: str) -> tuple[str, str]:
         .not_valid_after(now + datetime.timedelta(days=SELF_SIGNED_DAYS))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=True,
+                key_cert_sign=True,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                crl_sign=False,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
         .sign(key, hashes.SHA256())
     )
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -13,6 +13,9 @@ def test_a_self_signed_certificate_is_for_its_host_alone_and_its_own_authority()
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["internal.heartmap.internal"]
     assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    assert usage.key_cert_sign, "what API Gateway demands of a root that it does not know"
+    assert usage.digital_signature, "what a TLS server's key does"
     certificate.verify_directly_issued_by(certificate)
     loaded = serialization.load_pem_private_key(key.encode(), None)
     assert loaded.public_key() == certificate.public_key()
