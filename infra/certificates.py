@@ -83,7 +83,7 @@ class SelfSignedCertificate(pulumi.ComponentResource):
 def self_signed(host: str) -> tuple[str, str]:
     """A new certificate for ``host`` and its P-256 key, both PEM.
 
-    It is its own authority: API Gateway asks for a root that may sign certificates, even where it does not ask who vouches for it.
+    It is its own authority: API Gateway asks for a root that may sign certificates, even where not for a known one.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-extensions-integration-tls-config.html
     """
     key = ec.generate_private_key(ec.SECP256R1())
