@@ -25,6 +25,8 @@ MAX_LENGTH = 4096
 
 _VERSION = "v1"
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+# json.dumps builds a new encoder at each call that changes a separator.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _PAYLOAD_KEYS = {"sub", "groups", "scopes", "route", "method", "request_id", "iat"}
 
 
@@ -92,7 +94,7 @@ def mint(
         "request_id": request_id,
         "iat": int(now),
     }
-    body = b64url(json.dumps(payload, separators=(",", ":")).encode("ascii"))
+    body = b64url(_ENCODER.encode(payload).encode("ascii"))
     signed = f"{_VERSION}.{keys.current}.{body}"
     return f"{signed}.{b64url(_tag(keys.keys[keys.current], signed))}"
 

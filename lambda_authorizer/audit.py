@@ -15,6 +15,9 @@ from lambda_authorizer.events import Origin, Request
 from lambda_authorizer.policy import Caller
 from lambda_authorizer.reasons import Reason
 
+# json.dumps builds a new encoder at each call that changes a separator.
+_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+
 ALLOW, DENY, UNAUTHENTICATED, ERROR = "allow", "deny", "unauthenticated", "error"
 
 
@@ -46,5 +49,5 @@ def write(
         "key_id": caller and caller.key_id,
     }
     # One write: a second thread or process on the same pipe cannot come between.
-    sys.stdout.write(json.dumps(line, ensure_ascii=True, separators=(",", ":")) + "\n")
+    sys.stdout.write(_ENCODER.encode(line) + "\n")
     sys.stdout.flush()

@@ -155,9 +155,11 @@ def _check_context(context: dict[str, Any], arn: re.Match[str], route: str) -> N
 
 def _values(event: dict[str, Any], single_field: str, multiple_field: str, mismatch: Reason) -> dict[str, list[str]]:
     """All values of each header or query parameter by its lower-case name."""
-    single = _grouped({name: [value] for name, value in (_optional_map(event, single_field) or {}).items()})
+    given = {name: [value] for name, value in (_optional_map(event, single_field) or {}).items()}
     multiple = _optional_map(event, multiple_field)
-    if multiple is None:
+    single = _grouped(given)
+    # Nearly always no name has several values, and both maps say the same.
+    if multiple is None or multiple == given:
         return single
     merged = _grouped(multiple)
     # API Gateway keeps the last of several values in the field of single ones.
@@ -168,18 +170,22 @@ def _values(event: dict[str, Any], single_field: str, multiple_field: str, misma
     return merged
 
 
-def _grouped(given: dict[str, Any]) -> dict[str, list[str]]:
+def _grouped(given: dict[Any, Any]) -> dict[str, list[str]]:
     """The values of all spellings of a name, under the name in lower case."""
     groups: dict[str, list[str]] = {}
     for name, values in given.items():
-        if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
+        if not isinstance(name, str) or not isinstance(values, list) or not values:
             _malformed()
-        groups.setdefault(name.lower(), []).extend(values)
+        for value in values:
+            if not isinstance(value, str):
+                _malformed()
+        key = name.lower()
+        groups[key] = groups[key] + values if key in groups else values
     return groups
 
 
-def _optional_map(event: dict[str, Any], name: str) -> dict[str, Any] | None:
+def _optional_map(event: dict[str, Any], name: str) -> dict[Any, Any] | None:
     value = event.get(name)
-    if value is not None and (not isinstance(value, dict) or not all(isinstance(key, str) for key in value)):
+    if value is not None and not isinstance(value, dict):
         _malformed()
     return value
