@@ -35,7 +35,7 @@ def main() -> int:
     replies = os.fdopen(int(sys.argv[2]), "wb")
 
     def reply(**message: Any) -> None:
-        replies.write(json.dumps(message).encode() + b"\n")
+        replies.write(json.dumps(message, allow_nan=False).encode() + b"\n")
         replies.flush()
 
     sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])

@@ -36,6 +36,8 @@ def handler(event, context):
             os.write(int(sys.argv[2]), b"not json\\n")
         case "unserialisable":
             return {1, 2}
+        case "not a number":
+            return {"context": {"value": float("nan")}}
         case "slow echo":
             print("started")
             time.sleep(0.3)
@@ -160,10 +162,11 @@ async def test_a_crash_fails_the_call_and_the_next_one_gets_a_fresh_process(run:
     assert (await host.invoke({"do": ""}))["pid"] != first
 
 
-async def test_a_result_that_is_not_json_is_an_error(run: Callable) -> None:
+@pytest.mark.parametrize("do", ["unserialisable", "not a number"])
+async def test_a_result_that_is_not_json_is_an_error(run: Callable, do: str) -> None:
     host, _ = run()
     with pytest.raises(FunctionError):
-        await host.invoke({"do": "unserialisable"})
+        await host.invoke({"do": do})
 
 
 @pytest.mark.parametrize(
