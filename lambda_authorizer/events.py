@@ -20,7 +20,7 @@ _METHOD_ARN = re.compile(
 _PATH = re.compile(r"/[A-Za-z0-9._~!&'()+,;=:@%/-]*")
 # No route of ours holds anything else. It keeps out the percent sign and empty segments, by which one path has two spellings.
 _PLAIN_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+")
-_TEMPLATE = re.compile(r"/|(/([A-Za-z0-9._~-]+|\{[A-Za-z0-9._-]+\}))+")
+_TEMPLATE = re.compile(r"/|(/([A-Za-z0-9._~-]+|\{[A-Za-z0-9._-]+\+?\}))+")
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 
@@ -42,7 +42,7 @@ class Origin(NamedTuple):
 class Request(NamedTuple):
     """A call, free of contradictions. ``route`` is the template, ``parameters`` what the path holds in its place.
 
-    ``parameters`` is None for a path in a spelling that no route of ours has, such as one that ends in a slash.
+    ``parameters`` is None for a path or a template of a form that no route of ours has, such as a path that ends in a slash.
     """
 
     method: str
@@ -76,7 +76,8 @@ def read(event: object, *, region: str | None) -> Request:
         _mismatch()
     if region is not None and arn["region"] != region:
         _mismatch()
-    parameters = _path_parameters(route, path) if _PLAIN_PATH.fullmatch(path) else None
+    # A greedy {name+} takes any number of segments: no route of ours does.
+    parameters = _path_parameters(route, path) if _PLAIN_PATH.fullmatch(path) and "+" not in route else None
     given = _optional_map(event, "pathParameters")
     if given and parameters is not None and given != parameters:
         _mismatch()

@@ -31,7 +31,7 @@ def decide(caller: Caller, *, method: str, route: str, parameters: Mapping[str, 
     """ALLOWED if the access policy opens the route to the caller, else the reason for the Deny.
 
     ``route`` is the template, ``parameters`` the path's parts in its place: each is a ULID, whatever the route. None stands for a
-    path that is not spelt as the route is.
+    path of a form that no route of ours has.
     """
     rule = RULES.get((method, route))
     if rule is None:

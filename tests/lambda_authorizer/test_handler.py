@@ -56,6 +56,13 @@ def test_an_unknown_route_is_denied(authorizer: Authorizer, pool, make_event) ->
         assert effect(authorizer.decide(make_event(method, route, f"Bearer {pool.token(groups=['admin'])}"))) == "Deny"
 
 
+def test_a_catch_all_route_is_denied(authorizer: Authorizer, pool, make_event) -> None:
+    event = make_event("GET", "/{proxy+}", f"Bearer {pool.token(groups=['admin'])}")
+    event["requestContext"]["path"] = "/live/models/all"
+    event |= {"path": "/models/all", "methodArn": event["methodArn"].replace("{proxy+}", "models/all")}
+    assert effect(authorizer.decide(event | {"pathParameters": {"proxy": "models/all"}})) == "Deny"
+
+
 def test_a_known_route_in_another_spelling_is_denied_to_who_is_known(authorizer: Authorizer, pool, make_event) -> None:
     event = make_event("GET", "/models", f"Bearer {pool.token(groups=['admin'])}")
     assert effect(authorizer.decide(event)) == "Allow"
