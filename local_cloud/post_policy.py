@@ -30,13 +30,16 @@ def refusal(fields: Mapping[str, str], size: int, now: datetime) -> PostRefusal 
     """Why S3 refuses this upload, or None when the policy allows it.
 
     `fields` are the form's fields without the file, with the bucket's name as `bucket`; `size` is the file's, in bytes. Field
-    names are compared in lower case, as S3 does. The signature is not verified: the emulated AWS knows no secret keys.
+    names are compared in lower case, as S3 does. There must be a signature; it is not verified: the emulated AWS knows no secret
+    keys.
     """
     given = {name.lower(): value for name, value in fields.items()}
     if "policy" not in given:
         return PostRefusal(403, "AccessDenied", "Access Denied")
     if given.get("x-amz-algorithm") != "AWS4-HMAC-SHA256":
         return PostRefusal(400, "InvalidRequest", SIGNATURE_VERSION)
+    if not given.get("x-amz-signature"):
+        return PostRefusal(400, "InvalidArgument", "Bucket POST must contain a field named 'X-Amz-Signature'.")
     try:
         policy = json.loads(base64.b64decode(given["policy"], validate=True))
         expires = datetime.fromisoformat(policy["expiration"])

@@ -40,6 +40,16 @@ def test_a_prefix_and_an_equality_are_compared_with_the_field() -> None:
         assert refused.status == 403
 
 
+def test_a_post_without_a_signature_is_refused() -> None:
+    for given in (
+        {name: text for name, text in fields().items() if name != "X-Amz-Signature"},
+        fields(**{"X-Amz-Signature": ""}),
+    ):
+        refused = post_policy.refusal(given, 1, NOW)
+        assert refused is not None
+        assert (refused.status, refused.code) == (400, "InvalidArgument")
+
+
 def test_a_policy_ends_at_its_expiration() -> None:
     refused = post_policy.refusal(fields(expiration="2026-11-24T12:00:00Z"), 1, NOW)
     assert refused is not None
@@ -64,6 +74,6 @@ def test_a_field_that_no_condition_names_is_refused_but_an_ignored_one_is_not() 
 )
 def test_a_policy_that_cannot_be_read_is_refused(document: str) -> None:
     policy = base64.b64encode(document.encode()).decode()
-    refused = post_policy.refusal({"policy": policy, "x-amz-algorithm": "AWS4-HMAC-SHA256"}, 1, NOW)
+    refused = post_policy.refusal({"policy": policy, "x-amz-algorithm": "AWS4-HMAC-SHA256", "x-amz-signature": "s"}, 1, NOW)
     assert refused is not None
     assert refused.code == "InvalidPolicyDocument"
