@@ -79,17 +79,21 @@ def _tell(error: CliError | typer.TyperException | OSError, *, json_only: bool) 
     elif not isinstance(error, CliError):
         context = getattr(error, "ctx", None)
         help_line = f"See: {context.command_path} --help" if context is not None else None
-        error = WrongUse(error.format_message() or "A command is missing.", next_step=help_line)
+        error = WrongUse(_in_one_line(error), next_step=help_line)
     report(error, json_only=json_only)
     return error.exit_code
 
 
+def _in_one_line(error: typer.TyperException) -> str:
+    text = " ".join(error.format_message().split())
+    # Where typer names the choices, pydantic begins the sentence.
+    return text.replace(": Value error, ", ": ") or "A command is missing."
+
+
 # Plain help: the rich one costs more than everything else that `--help` does. No rich tracebacks: they print local variables,
 # and those are tokens.
-app = typer.Typer(
-    name="heartmapctl", cls=_Root, help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
-)
-jobs = typer.Typer(help="Analyses on the server.", no_args_is_help=True)
+app = typer.Typer(name="heartmapctl", cls=_Root, help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
+jobs = typer.Typer(help="Analyses on the server.")
 app.add_typer(jobs, name="jobs")
 
 

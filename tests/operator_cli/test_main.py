@@ -437,3 +437,21 @@ def test_a_stage_is_told_once(service: Any, upload_id: str, analysis_id: str, re
         [reply(200, running), reply(200, again), reply(200, service.ended)]
     )
     assert run("analyze", upload_id, "--type", "basic", "--wait").stderr.count("running: clustering") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "Missing command."),
+        (("jobs",), "Missing command."),
+        (("login", "--as", "nobody"), "Invalid value for '--as': 'nobody' is not one of 'viewer', 'analyst', 'admin'."),
+        (
+            ("analyze", "x.h5ad"),
+            "Missing option '--type'. Choose from: basic, advanced_communication, multi_chamber, comprehensive",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_plain_sentence(words: tuple[str, ...], told: str) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[0] == f"Error: {told}"
