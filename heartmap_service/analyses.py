@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, cast
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 from ulid import ULID
 
 from heartmap_service.catalogue import ANALYSIS_TYPES, DEFAULT_TYPE, PIPELINES, AnalysisType
@@ -23,7 +24,19 @@ OUR_FAULT = frozenset({"internal", "queue_unavailable", "crashed"})
 """Codes of failures that no other data set would mend."""
 
 Principal = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
-VisibilityField = Literal["private", "shared"] | Annotated[list[Principal], Field(max_length=25)]
+
+
+def _as_one_rule(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    # pydantic would name each kind of value that the field could have been, in its own notation.
+    try:
+        return validate(value)
+    except ValidationError:
+        raise PydanticCustomError("visibility", "not a visibility") from None
+
+
+VisibilityField = Annotated[
+    Literal["private", "shared"] | Annotated[list[Principal], Field(max_length=25)], WrapValidator(_as_one_rule)
+]
 
 _log = structlog.get_logger()
 
@@ -35,6 +48,17 @@ class NewAnalysis(BaseModel):
     analysis_type: Annotated[str, Field(max_length=64)] = DEFAULT_TYPE
     options: Annotated[dict[str, Any], Field(max_length=32)] = {}
     visibility: VisibilityField = "private"
+
+
+class AnalysisRequest(BaseModel):
+    """HeartMAP's own, of its POST /analyze. HeartMAP takes ``config_overrides`` and does not apply them; here they are options.
+    Of its output formats it answers in json only."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    analysis_type: Annotated[str, Field(max_length=64)] = DEFAULT_TYPE
+    config_overrides: Annotated[dict[str, Any], Field(max_length=32)] | None = None
+    output_format: Literal["json"] = "json"
 
 
 class NewVisibility(BaseModel):

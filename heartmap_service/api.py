@@ -16,11 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import Body, Depends, FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from heartmap_service import analyses
-from heartmap_service.analyses import AnalysisService, NewAnalysis, NewVisibility
+from heartmap_service.analyses import AnalysisRequest, AnalysisService, NewAnalysis, NewVisibility
 from heartmap_service.catalogue import DEFAULT_TYPE, PIPELINES
 from heartmap_service.clients import Clients, connect
 from heartmap_service.configuration import ConfigChange, ConfigStore, PipelineConfig
@@ -35,8 +36,8 @@ from heartmap_service.store import Analysis, JobStore
 from heartmap_service.tls import self_signed
 from heartmap_service.uploads import NewUpload, PartNumbers, SentParts, UploadService
 
-ANALYZE_SECONDS = 25.0
-"""How long POST /analyze waits for its result. API Gateway gives up after 29."""
+ANALYZE_SECONDS = 24.0
+"""How long POST /analyze waits for its result: the answer is due within 25, and API Gateway gives up after 29."""
 ANALYZE_POLL = 0.5
 DRAIN_SECONDS = 20
 """From SIGTERM to the end of the calls in hand. ECS kills after 30."""
@@ -187,23 +188,39 @@ async def analyze(
     uploads: UploadsUsed,
     jobs: AnalysesUsed,
     file: Annotated[UploadFile, File()],
-    analysis_type: Annotated[str, Form(max_length=64)] = DEFAULT_TYPE,
+    request: Annotated[str | None, Form()] = None,
+    analysis_type: Annotated[str | None, Form(max_length=64)] = None,
 ) -> JSONResponse:
-    """HeartMAP's own call: a data set in, and its result, or 202 when that takes longer than ANALYZE_SECONDS."""
+    """HeartMAP's own call: a data set in, and its result, or 202 when that takes longer than ANALYZE_SECONDS.
+
+    ``request`` is HeartMAP's AnalysisRequest as JSON; ``analysis_type`` by itself is for those who need no more of it.
+    """
     deadline = time.monotonic() + ANALYZE_SECONDS
-    analyses.known_type(analysis_type)
+    asked = _analysis_request(request, analysis_type)
+    analyses.known_type(asked.analysis_type)
     if not is_hdf5(file.file):
         raise Problem(422, "not_hdf5", "The file is not HDF5. Save the AnnData object with write_h5ad and send that file.")
     size = file.file.seek(0, 2)
     file.file.seek(0)
     name = (file.filename or "").strip()[:255]
     upload = await run_in_threadpool(uploads.receive, caller, name if name.isprintable() and name else None, file.file, size)
-    new = NewAnalysis(upload_id=upload.upload_id, analysis_type=analysis_type)
+    new = NewAnalysis(upload_id=upload.upload_id, analysis_type=asked.analysis_type, options=asked.config_overrides or {})
     analysis = await run_in_threadpool(jobs.submit, caller, upload, new)
     while analysis.state in ("queued", "running") and time.monotonic() < deadline:
         await asyncio.sleep(ANALYZE_POLL)
         analysis = await run_in_threadpool(jobs.find, caller, analysis.analysis_id)
     return await run_in_threadpool(_analyze_answer, caller, jobs, analysis)
+
+
+def _analysis_request(text: str | None, analysis_type: str | None) -> AnalysisRequest:
+    if text is None:
+        return AnalysisRequest(analysis_type=analysis_type or DEFAULT_TYPE)
+    if analysis_type is not None:
+        raise Problem(422, "invalid_request", "Send analysis_type or request, which holds it, but not both.")
+    try:
+        return AnalysisRequest.model_validate_json(text)
+    except ValidationError as error:
+        raise invalid([{**item, "loc": ("request", *item["loc"])} for item in error.errors()]) from None
 
 
 def _analyze_answer(caller: Caller, jobs: AnalysisService, analysis: Analysis) -> JSONResponse:

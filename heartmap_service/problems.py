@@ -25,7 +25,7 @@ _RULES = {
     "set_type": "must be a list",
     "dict_type": "must be an object",
     "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
+    "model_attributes_type": "must be an object, sent with the Content-Type of JSON",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "has characters that are not allowed here",
@@ -37,6 +37,7 @@ _RULES = {
     "less_than": "must be less than {lt}",
     "literal_error": "must be {expected}",
     "json_invalid": "is not valid JSON",
+    "visibility": "must be private, shared or a list of at most 25 principals",
 }
 
 

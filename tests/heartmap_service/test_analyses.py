@@ -79,6 +79,9 @@ def test_an_option_that_does_not_act_or_is_out_of_range_is_refused(
 def test_a_visibility_of_another_shape_is_refused(analyst: Any, upload: Any, visibility: Any) -> None:
     answer = analyst.call("POST", "/analyses", json={"upload_id": upload(b"x"), "visibility": visibility})
     assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"field": "visibility", "rule": "must be private, shared or a list of at most 25 principals"}
+    ]
 
 
 def test_a_missing_object_and_a_foreign_upload_are_refused(analyst: Any, other_analyst: Any, upload: Any) -> None:

@@ -47,7 +47,7 @@ def test_models_lists_the_four_pipelines_with_their_options(viewer: Any) -> None
         (b'{"upload_id": "x"}', "upload_id", "has characters that are not allowed here"),
         (b'{"upload_id": "01JD0000000000000000000000", "surprise": 1}', "surprise", "is not a field of this request"),
         (b"{", "body", "is not valid JSON"),
-        (b"[]", "body", "must be an object"),
+        (b"[]", "body", "must be an object, sent with the Content-Type of JSON"),
         (b'{"upload_id": "01JD0000000000000000000000", "options": []}', "options", "must be an object"),
     ],
 )
@@ -101,6 +101,39 @@ def test_analyze_wants_a_file_and_a_known_type(analyst: Any, small: Path) -> Non
     assert {"field": "file", "rule": "is required"} in answer.json()["errors"]
     answer = analyst.call("POST", "/analyze", files={"file": small.read_bytes()}, data={"analysis_type": "magic"})
     assert (answer.status_code, answer.json()["code"]) == (422, "unknown_analysis_type")
+
+
+def test_analyze_takes_heartmaps_own_request(analyst: Any, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "ANALYZE_SECONDS", 0)
+    asked = {"analysis_type": "basic", "config_overrides": {"resolution": 0.7}, "output_format": "json"}
+    answer = analyst.call("POST", "/analyze", files={"file": small.read_bytes()}, data={"request": json.dumps(asked)})
+    analysis = analyst.call("GET", f"/analyses/{answer.json()['analysis_id']}").json()
+    assert (analysis["analysis_type"], analysis["options"]) == ("basic", {"resolution": 0.7})
+
+
+@pytest.mark.parametrize(
+    ("form", "code", "fault"),
+    [
+        ({"request": "basic"}, "invalid_request", "request is not valid JSON"),
+        ({"request": '{"output_format": "csv"}'}, "invalid_request", "request.output_format must be 'json'"),
+        ({"request": '{"analysis_type": "magic"}'}, "unknown_analysis_type", "comprehensive"),
+        ({"request": '{"config_overrides": {"resolution": "high"}}'}, "invalid_option", "options.resolution must be a number"),
+        ({"request": "{}", "analysis_type": "basic"}, "invalid_request", "not both"),
+    ],
+)
+def test_analyze_refuses_a_request_that_it_cannot_carry_out(
+    analyst: Any, small: Path, form: dict[str, str], code: str, fault: str
+) -> None:
+    answer = analyst.call("POST", "/analyze", files={"file": small.read_bytes()}, data=form)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert fault in answer.json()["detail"]
+    assert analyst.call("GET", "/analyses").json()["analyses"] == []
+
+
+def test_json_that_is_not_sent_as_json_is_told_so(analyst: Any) -> None:
+    answer = analyst.call("POST", "/uploads", content=b"{}", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 422
+    assert "Content-Type" in answer.json()["detail"]
 
 
 def test_analyze_above_the_gateways_limit_is_refused(analyst: Any) -> None:
