@@ -51,4 +51,4 @@ lock: .venv/.installed ## compile the requirements files, with hashes, from thei
 	  compile -c requirements.txt $$part/requirements.in -o $$part/requirements.txt; done
 
 clean: local-down ## remove what was installed, built and kept
-	rm -rf .venv .tools .local build
+	rm -rf .venv .tools .local

@@ -25,7 +25,7 @@ TYPE_AUTHORIZER = "heartmap:authorizer:Authorizer"
 
 HANDLER = "lambda_authorizer.handler.handler"
 AWS_TARGET = package.Target(python_version="3.13", platform="manylinux_2_28_aarch64")
-BUILD_DIRECTORY = Path(__file__).resolve().parent.parent / "build"
+BUILD_DIRECTORY = Path(__file__).resolve().parent.parent / ".tools" / "authorizer"
 
 # CPU comes with memory, and a cold start is nothing but CPU.
 MEMORY_MB = 512

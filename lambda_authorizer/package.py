@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 _SOURCES = Path(__file__).resolve().parent
 _REQUIREMENTS = _SOURCES / "requirements.txt"
-_CACHE = _SOURCES.parent / "build" / "authorizer"
+_CACHE = _SOURCES.parent / ".tools" / "authorizer"
 
 # MS-DOS time, which a zip stores, begins here.
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
