@@ -85,7 +85,8 @@ def refuse_busy(port: int, what: str) -> None:
         except OSError:
             raise UpFailed(
                 f"Port {port} is needed for {what} and is in use by another program. End that program "
-                f"(`ss -ltnp 'sport = :{port}'` names it), or choose another port: .venv/bin/python -m local_cloud up --{what}-port N."
+                f"(`ss -ltnp 'sport = :{port}'` names it), or choose another port: "
+                f".venv/bin/python -m local_cloud up --{what}-port N."
             ) from None
 
 

@@ -404,6 +404,11 @@ def test_who_asks_before_sending_too_much_is_told_at_once(edge: SimpleNamespace)
     assert status == 413
 
 
+def test_a_body_that_would_take_for_ever_is_not_waited_for(edge: SimpleNamespace) -> None:
+    status, _ = raw(edge, request_bytes(edge, "POST /echo", f"Content-Length: {10**12}"))
+    assert status == 413
+
+
 @pytest.mark.parametrize(
     "headers",
     [
