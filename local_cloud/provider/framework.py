@@ -12,6 +12,7 @@ import json
 import pkgutil
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,7 +88,7 @@ Shape = Mapping[str, Any]
 """What a nested argument may contain: key -> None (a plain value or a list of them), MAP, or a Shape. Lists are transparent."""
 
 
-class ResourceType:
+class ResourceType(ABC):
     """One Pulumi resource type. Subclasses are registered with @register and hold no state.
 
     `arguments` are all accepted inputs. Those that contain objects have a Shape in `nested`; an object anywhere else is refused.
@@ -116,33 +117,33 @@ class ResourceType:
         """Further validation; a value may be UNKNOWN in a preview."""
         return []
 
+    @abstractmethod
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         """Create it; returns the id and the outputs (the inputs are merged in). Leaves nothing behind when it raises."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
         """The outputs as they are now, or None when it is gone. Arguments in the result replace those in the state."""
-        raise NotImplementedError
 
     def update(self, _aws: Aws, _resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
         """Change it in place from the state `old` to the inputs `new`; returns the outputs that changed or were computed."""
         raise Refused(f"cannot be changed in place; changed: {', '.join(sorted(changed(old, new, self.arguments)))}")
 
+    @abstractmethod
     def delete(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> None:
         """Delete it; one that is gone already is fine."""
-        raise NotImplementedError
 
 
-class Function:
+class Function(ABC):
     """One invoke, such as getCallerIdentity."""
 
     token: ClassVar[str]
     arguments: ClassVar[frozenset[str]] = frozenset()
     nested: ClassVar[Mapping[str, Shape | FreeMap]] = {}
 
+    @abstractmethod
     def invoke(self, aws: Aws, args: Inputs, /) -> dict[str, Any]:
         """The answer, with camelCase keys."""
-        raise NotImplementedError
 
 
 HandlerType = TypeVar("HandlerType", bound="type[ResourceType] | type[Function]")

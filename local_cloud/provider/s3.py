@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import mimetypes
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -104,14 +105,14 @@ class _BucketSetting(ResourceType):
     def _render(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         return to_aws({name: value for name, value in inputs.items() if name in self.arguments - {"bucket"}}, self.names)
 
-    def _put(self, aws: Aws, bucket: str, setting: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _put(self, aws: Aws, bucket: str, setting: dict[str, Any]) -> None: ...
 
-    def _get(self, aws: Aws, bucket: str) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _get(self, aws: Aws, bucket: str) -> dict[str, Any]: ...
 
-    def _remove(self, aws: Aws, bucket: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _remove(self, aws: Aws, bucket: str) -> None: ...
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         self._put(aws, inputs["bucket"], self._render(inputs))
