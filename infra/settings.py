@@ -6,112 +6,70 @@ from stack to stack stands in ``Pulumi.<stack>.yaml``. The name of the stack is 
 
 import json
 import re
-from collections.abc import Mapping
-from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import yaml
 from pulumi.runtime import config as pulumi_config
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from infra.setting_types import (
+    FARGATE_MEMORY,
+    GIB,
+    MIB,
+    RETENTION_DAYS,
+    AnonymousNetworks,
+    Environment,
+    Federation,
+    HostName,
+    Hours,
+    LogLevel,
+    Mfa,
+    Networks4,
+    Networks6,
+    PrivateNetwork,
+    Region,
+    Roles,
+    Scopes,
+    SubnetIds,
+    ThreatProtection,
+    TimeZone,
+    Vpn,
+    WafMode,
+    matches,
+    one_of,
+)
 
 PROJECT = "heartmap"
 REGION_KEY = "aws:region"
 
-MIB, GIB = 1024**2, 1024**3
+# Of the address space of each version, the largest part that one allowed range of a production stack may be.
+WIDEST_IPV4, WIDEST_IPV6 = 8, 20
+YEAR_DAYS = 365
 
-# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
-RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+_ZONE_ID = matches(r"([A-Z0-9]{6,32})?", "must be the id of a hosted zone, such as Z0123456789EXAMPLE")
+_VPC_ID = matches(r"(vpc-[0-9a-f]{8,17})?", "must be the id of a VPC, such as vpc-0123456789abcdef0")
+_CERTIFICATE = matches(r"(arn:aws:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+)?", "must be the ARN of a certificate in ACM")
+_SAML_PROVIDER = matches(r"(arn:aws:iam::\d{12}:saml-provider/[\w+=,.@-]+)?", "must be the ARN of a SAML provider in IAM")
+_SECRET = matches(
+    r"(arn:aws:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+)?", "must be the ARN of a secret in Secrets Manager"
+)
+_HTTPS_URL = matches(r"(https://[a-z0-9.-]+(:\d+)?(/[\w./~%?=&-]*)?)?", "must be an https address")
+_PROVIDER_NAME = matches(r"([A-Za-z][\w-]{2,31})?", "must be 3 to 32 letters, digits, hyphens and underscores, a letter first")
+_CLIENT_ID = matches(r"[\w.:/-]{0,128}", "must be the client id that the provider gave")
+_EMAIL = matches(r"([^@\s]+@[^@\s]+\.[a-z]{2,})?", "must be an e-mail address")
+_IMAGE = matches(r"[A-Za-z0-9._:/@-]*", "must be the name of a container image")
+_INSTANCES = Field(ge=0, le=100)
 
-# CPU units -> memory in MiB: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
-FARGATE_MEMORY: dict[int, tuple[int, ...]] = {
-    256: (512, 1024, 2048),
-    512: tuple(range(1024, 4096 + 1, 1024)),
-    1024: tuple(range(2048, 8192 + 1, 1024)),
-    2048: tuple(range(4096, 16384 + 1, 1024)),
-    4096: tuple(range(8192, 30720 + 1, 1024)),
-    8192: tuple(range(16384, 61440 + 1, 4096)),
-    16384: tuple(range(32768, 122880 + 1, 8192)),
-}
+
+def _empty_is_none(value: object) -> object:
+    return None if value == "" else value
 
 
 class SettingsError(ValueError):
     """A stack's settings cannot be used. The text names the key, the value, the rule and what to write instead."""
-
-
-class Environment(StrEnum):
-    """The environments, each a stack of the same name. ``local`` is an emulated AWS on one machine, not an AWS account."""
-
-    LOCAL = "local"
-    DEV = "dev"
-    PROD = "prod"
-
-
-class Mfa(StrEnum):
-    """Whether people need a second factor. ``optional`` lets each person choose: it does not protect who did not."""
-
-    REQUIRED = "required"
-    OPTIONAL = "optional"
-    OFF = "off"
-
-
-def _rule(text: str) -> PydanticCustomError:
-    return PydanticCustomError("heartmap_rule", "{rule}", {"rule": text})
-
-
-def _matches(pattern: str, rule: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise _rule(rule)
-        return value
-
-    return AfterValidator(check)
-
-
-def _host_name(value: str) -> str:
-    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    # 64 is the length of a certificate's common name, and the internal name is nine characters longer.
-    if value and (len(value) > 55 or not re.fullmatch(rf"({label}\.)+[a-z]{{2,}}", value)):
-        raise _rule("must be a host name in lower case with at least one dot, of at most 55 characters")
-    return value
-
-
-def _private_network(value: IPv4Network) -> IPv4Network:
-    blocks = (IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16"))
-    if not 16 <= value.prefixlen <= 22 or not any(value.subnet_of(block) for block in blocks):
-        raise _rule("must be a private range (RFC 1918) from /16 to /22")
-    return value
-
-
-def _not_everything(value: tuple[IPv4Network, ...] | tuple[IPv6Network, ...]) -> Any:
-    if any(network.prefixlen == 0 for network in value):
-        raise _rule("must not hold a /0, which AWS WAF refuses; leave both lists empty to admit every address")
-    return value
-
-
-def _one_of(values: tuple[int, ...]) -> AfterValidator:
-    def check(value: int) -> int:
-        if value not in values:
-            raise _rule("must be one of " + ", ".join(map(str, values)))
-        return value
-
-    return AfterValidator(check)
-
-
-def _from_json(value: object) -> object:
-    """Pulumi hands lists to a program as JSON text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise _rule("must be a list") from None
-
-
-Networks4 = Annotated[tuple[IPv4Network, ...], BeforeValidator(_from_json), AfterValidator(_not_everything)]
-Networks6 = Annotated[tuple[IPv6Network, ...], BeforeValidator(_from_json), AfterValidator(_not_everything)]
 
 
 class Settings(BaseModel):
@@ -120,55 +78,155 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     environment: Environment
-    region: Annotated[str, _matches(r"[a-z]{2}(-[a-z]+)+-\d", "must be the name of a region, such as us-east-1")]
-    domain: Annotated[str, AfterValidator(_host_name)]
-    hosted_zone_id: Annotated[str, _matches(r"([A-Z0-9]{6,32})?", "must be the id of a hosted zone, such as Z0123456789EXAMPLE")]
-    vpc_cidr: Annotated[IPv4Network, AfterValidator(_private_network)]
+    region: Region
+    domain: HostName
+    hosted_zone_id: Annotated[str, _ZONE_ID]
+    hosted_zone_name: HostName
+
+    vpc_cidr: PrivateNetwork
     availability_zones: Annotated[int, Field(ge=2, le=3)]
+    endpoint_zones: Annotated[int, Field(ge=1, le=3)]
+    existing_vpc_id: Annotated[str, _VPC_ID]
+    existing_subnet_ids: SubnetIds
+    vpn: Vpn
+    vpn_cidr: Annotated[PrivateNetwork | None, BeforeValidator(_empty_is_none)]
+    vpn_server_certificate_arn: Annotated[str, _CERTIFICATE]
+    vpn_client_certificate_arn: Annotated[str, _CERTIFICATE]
+    vpn_saml_provider_arn: Annotated[str, _SAML_PROVIDER]
+    bastion: bool
+    working_hours: Hours
+    time_zone: TimeZone
+
     allowed_ipv4: Networks4
     allowed_ipv6: Networks6
     requests_per_minute: Annotated[int, Field(ge=10, le=2_000_000)]
-    log_retention_days: Annotated[int, _one_of(RETENTION_DAYS)]
-    api_cpu: Annotated[int, _one_of(tuple(FARGATE_MEMORY))]
+    sensitive_requests_per_minute: Annotated[int, Field(ge=10, le=2_000_000)]
+    waf_mode: WafMode
+    anonymous_networks: AnonymousNetworks
+
+    mfa: Mfa
+    threat_protection: ThreatProtection
+    federation: Federation
+    federation_name: Annotated[str, _PROVIDER_NAME]
+    federation_metadata_url: Annotated[str, _HTTPS_URL]
+    federation_issuer: Annotated[str, _HTTPS_URL]
+    federation_client_id: Annotated[str, _CLIENT_ID]
+    federation_client_secret_arn: Annotated[str, _SECRET]
+    program_scopes: Scopes
+    iam_roles: Roles
+
+    api_cpu: Annotated[int, one_of(tuple(FARGATE_MEMORY))]
     api_memory: int
-    api_count: Annotated[int, Field(ge=1, le=20)]
-    worker_cpu: Annotated[int, _one_of(tuple(FARGATE_MEMORY))]
+    api_tasks_min: Annotated[int, _INSTANCES]
+    api_tasks_max: Annotated[int, _INSTANCES]
+    worker_cpu: Annotated[int, one_of(tuple(FARGATE_MEMORY))]
     worker_memory: int
-    worker_count: Annotated[int, Field(ge=0, le=100)]
-    image: Annotated[str, _matches(r"[A-Za-z0-9._:/@-]*", "must be the name of a container image")]
+    worker_tasks_min: Annotated[int, _INSTANCES]
+    worker_tasks_max: Annotated[int, _INSTANCES]
+    image: Annotated[str, _IMAGE]
+    log_level: LogLevel
+
     max_upload_bytes: Annotated[int, Field(ge=MIB, le=5 * GIB)]
     job_memory_bytes: Annotated[int, Field(ge=2 * GIB)]
+    malware_scan: bool
     deletion_protection: bool
-    mfa: Mfa
+    secret_rotation_days: Annotated[int, Field(ge=0, le=YEAR_DAYS)]
+
+    log_retention_days: Annotated[int, one_of(RETENTION_DAYS)]
+    audit_trail: bool
+    audit_lock_days: Annotated[int, Field(ge=0, le=3653)]
+    alarm_email: Annotated[str, _EMAIL]
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
-        for cpu, memory, key in (
-            (self.api_cpu, self.api_memory, "api_memory"),
-            (self.worker_cpu, self.worker_memory, "worker_memory"),
-        ):
+        self._sizes_agree()
+        self._networks_agree()
+        self._domain_agrees()
+        self._sign_in_agrees()
+        if self.environment is Environment.LOCAL:
+            self._fits_one_machine()
+        elif self.image and not re.search(r"@sha256:[0-9a-f]{64}$", self.image):
+            raise _agree("image", self.image, "must end in @sha256: and the digest, so that what runs is what was chosen")
+        if self.environment is Environment.PROD:
+            for key, unsafe, reason in UNSAFE_IN_PROD:
+                if unsafe(self):
+                    raise _agree(key, getattr(self, key), reason)
+        return self
+
+    def _sizes_agree(self) -> None:
+        for part in ("api", "worker"):
+            cpu, memory = getattr(self, f"{part}_cpu"), getattr(self, f"{part}_memory")
             if memory not in FARGATE_MEMORY[cpu]:
                 sizes = ", ".join(map(str, FARGATE_MEMORY[cpu]))
-                raise _agree(key, memory, f"Fargate has no task of {cpu} CPU units with it; it must be one of {sizes}")
+                raise _agree(
+                    f"{part}_memory", memory, f"Fargate has no task of {cpu} CPU units with it; it must be one of {sizes}"
+                )
+            least, most = getattr(self, f"{part}_tasks_min"), getattr(self, f"{part}_tasks_max")
+            if most < max(least, 1):
+                raise _agree(f"{part}_tasks_max", most, f"must be at least 1 and {part}_tasks_min, which is {least}")
+        if self.api_tasks_min < 1:
+            raise _agree("api_tasks_min", self.api_tasks_min, "must be at least 1: nothing starts the API when a request comes")
         if self.job_memory_bytes > self.worker_memory * MIB - GIB:
             raise _agree("job_memory_bytes", self.job_memory_bytes, "must leave 1 GiB of worker_memory to the worker itself")
+        if 0 < self.secret_rotation_days < 30:
+            raise _agree("secret_rotation_days", self.secret_rotation_days, "must be 30 to 365, or 0 for never")
+
+    def _networks_agree(self) -> None:
+        if self.endpoint_zones > self.availability_zones:
+            raise _agree(
+                "endpoint_zones", self.endpoint_zones, f"must not be more than availability_zones, {self.availability_zones}"
+            )
+        if bool(self.existing_vpc_id) != bool(self.existing_subnet_ids):
+            key = "existing_subnet_ids" if self.existing_vpc_id else "existing_vpc_id"
+            raise _agree(key, getattr(self, key), "must be given with the other of existing_vpc_id and existing_subnet_ids")
+        if self.existing_subnet_ids and len(set(self.existing_subnet_ids)) != self.availability_zones:
+            raise _agree(
+                "existing_subnet_ids",
+                list(self.existing_subnet_ids),
+                f"must name {self.availability_zones} different subnets, one in each of availability_zones",
+            )
+        needed = {
+            Vpn.OFF: (),
+            Vpn.CERTIFICATE: ("vpn_cidr", "vpn_server_certificate_arn", "vpn_client_certificate_arn"),
+            Vpn.FEDERATED: ("vpn_cidr", "vpn_server_certificate_arn", "vpn_saml_provider_arn"),
+        }[self.vpn]
+        for key in needed:
+            if not getattr(self, key):
+                raise _agree(key, "", f"is required with the vpn {self.vpn}")
+        if self.vpn_cidr and self.vpn_cidr.overlaps(self.vpc_cidr):
+            raise _agree("vpn_cidr", self.vpn_cidr, f"must not overlap with vpc_cidr, {self.vpc_cidr}")
+
+    def _domain_agrees(self) -> None:
         if self.domain and not self.hosted_zone_id:
             raise _agree("hosted_zone_id", "", "must be given with a domain: its zone holds the records that prove the domain")
         if self.hosted_zone_id and not self.domain:
             raise _agree("domain", "", "must be given with a hosted_zone_id")
-        return self._fits_the_environment()
+        zone = self.hosted_zone_name
+        if zone and self.domain != zone and not self.domain.endswith(f".{zone}"):
+            raise _agree("domain", self.domain, f"must lie in the zone {zone}, which hosted_zone_name says")
 
-    def _fits_the_environment(self) -> Self:
-        if self.environment is Environment.PROD and not self.domain:
-            raise _agree("domain", "", "is required in prod: clients must not depend on an address that AWS made up")
-        if self.environment is Environment.LOCAL:
-            if self.domain:
-                raise _agree("domain", self.domain, "must be empty in local, where no certificate can be issued for it")
-            if not self.image:
-                raise _agree("image", "", "is required in local, where no image is built")
-        elif self.image and not re.search(r"@sha256:[0-9a-f]{64}$", self.image):
-            raise _agree("image", self.image, "must end in @sha256: and the digest, so that what runs is what was chosen")
-        return self
+    def _sign_in_agrees(self) -> None:
+        needed = {
+            Federation.NONE: (),
+            Federation.OIDC: ("federation_name", "federation_issuer", "federation_client_id", "federation_client_secret_arn"),
+            Federation.SAML: ("federation_name", "federation_metadata_url"),
+        }[self.federation]
+        for key in needed:
+            if not getattr(self, key):
+                raise _agree(key, "", f"is required with the federation {self.federation}")
+        if self.threat_protection is not ThreatProtection.OFF and self.mfa is Mfa.OFF:
+            raise _agree(
+                "threat_protection", self.threat_protection, "needs an mfa other than off, to ask for at a risky sign-in"
+            )
+
+    def _fits_one_machine(self) -> None:
+        if self.domain:
+            raise _agree("domain", self.domain, "must be empty in local, where no certificate can be issued for it")
+        if not self.image:
+            raise _agree("image", "", "is required in local, where no image is built")
+        if self.vpn is not Vpn.OFF or self.existing_vpc_id:
+            key = "vpn" if self.vpn is not Vpn.OFF else "existing_vpc_id"
+            raise _agree(key, getattr(self, key), "has nothing to connect in local, where tasks are processes on this machine")
 
     @property
     def internal_host(self) -> str:
@@ -181,8 +239,73 @@ class Settings(BaseModel):
         return self.environment is Environment.LOCAL
 
 
+class Unsafe(NamedTuple):
+    """A value that a production stack is refused with: the key, when its value is unsafe, and why."""
+
+    key: str
+    unsafe: Callable[[Settings], bool]
+    reason: str
+
+
+def _too_wide(settings: Settings) -> bool:
+    return any(network.prefixlen < WIDEST_IPV4 for network in settings.allowed_ipv4)
+
+
+UNSAFE_IN_PROD = (
+    Unsafe("domain", lambda s: not s.domain, "is required in prod: clients must not depend on an address that AWS made up"),
+    Unsafe(
+        "endpoint_zones", lambda s: s.endpoint_zones < 2, "must be at least 2 in prod: one zone's failure would stop every task"
+    ),
+    Unsafe("api_tasks_min", lambda s: s.api_tasks_min < 2, "must be at least 2 in prod: one task is in one zone"),
+    Unsafe("working_hours", lambda s: s.working_hours is not None, "must be empty in prod: people rely on it at all hours"),
+    Unsafe(
+        "allowed_ipv4",
+        lambda s: not s.allowed_ipv4 and not s.allowed_ipv6,
+        "must name who may call in prod, as must allowed_ipv6: without both the whole internet may",
+    ),
+    Unsafe(
+        "allowed_ipv4", _too_wide, f"must hold no range wider than /{WIDEST_IPV4} in prod: it would admit half of the internet"
+    ),
+    Unsafe(
+        "allowed_ipv6",
+        lambda s: any(network.prefixlen < WIDEST_IPV6 for network in s.allowed_ipv6),
+        f"must hold no range wider than /{WIDEST_IPV6} in prod: no organisation has one",
+    ),
+    Unsafe("mfa", lambda s: s.mfa is not Mfa.REQUIRED, "must be required in prod: a stolen password must not be enough"),
+    Unsafe(
+        "threat_protection",
+        lambda s: s.threat_protection is not ThreatProtection.ENFORCED,
+        "must be enforced in prod: leaked passwords and risky sign-ins would be let in",
+    ),
+    Unsafe("log_level", lambda s: s.log_level is LogLevel.DEBUG, "must be INFO in prod: debug logs may hold people's data"),
+    Unsafe(
+        "log_retention_days",
+        lambda s: s.log_retention_days < YEAR_DAYS,
+        f"must be at least {YEAR_DAYS} in prod: what happened has to be known a year later",
+    ),
+    Unsafe("audit_trail", lambda s: not s.audit_trail, "must be true in prod: changes would leave no trace"),
+    Unsafe(
+        "audit_lock_days",
+        lambda s: s.audit_lock_days < YEAR_DAYS,
+        f"must be at least {YEAR_DAYS} in prod: whoever breaks in could remove the traces",
+    ),
+    Unsafe("alarm_email", lambda s: not s.alarm_email, "is required in prod: nobody would hear the alarms"),
+    Unsafe("malware_scan", lambda s: not s.malware_scan, "must be true in prod: anyone's file would reach the workers unseen"),
+    Unsafe("deletion_protection", lambda s: not s.deletion_protection, "must be true in prod: one mistake would remove the data"),
+    Unsafe(
+        "secret_rotation_days",
+        lambda s: s.secret_rotation_days == 0,
+        "must not be 0 in prod: a leaked key would be good for ever",
+    ),
+)
+
+
 def _agree(key: str, value: object, rule: str) -> PydanticCustomError:
-    return PydanticCustomError("heartmap_agree", "{rule}", {"key": key, "value": str(value), "rule": rule})
+    return PydanticCustomError("heartmap_agree", "{rule}", {"key": key, "value": _shown(value), "rule": rule})
+
+
+def _shown(value: object) -> str:
+    return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, tuple | list) else str(value)
 
 
 def load(config: Mapping[str, str], stack: str) -> Settings:

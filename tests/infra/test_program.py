@@ -45,7 +45,7 @@ WITH_A_DOMAIN = {"heartmap:certificates:IssuedCertificate", "heartmap:edge:Domai
 
 # Each module may import those before it: as the request and its data flow.
 MODULE_ORDER = [
-    "settings", "naming", "iam", "certificates", "network", "data", "compute", "identity", "key_set", "authorizer",
+    "setting_types", "settings", "naming", "iam", "certificates", "network", "data", "compute", "identity", "key_set", "authorizer",
     "gateway_responses", "api", "edge", "observability", "program",
 ]  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.settings import Environment, Mfa, Settings, SettingsError, load, load_stack_file
+from infra.settings import UNSAFE_IN_PROD, Environment, Mfa, Settings, SettingsError, load, load_stack_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -14,24 +14,59 @@ VALID = {
     "aws:region": "us-east-1",
     "heartmap:domain": "",
     "heartmap:hosted_zone_id": "",
+    "heartmap:hosted_zone_name": "",
     "heartmap:vpc_cidr": "10.40.0.0/16",
     "heartmap:availability_zones": "2",
+    "heartmap:endpoint_zones": "2",
+    "heartmap:existing_vpc_id": "",
+    "heartmap:existing_subnet_ids": "[]",
+    "heartmap:vpn": "off",
+    "heartmap:vpn_cidr": "",
+    "heartmap:vpn_server_certificate_arn": "",
+    "heartmap:vpn_client_certificate_arn": "",
+    "heartmap:vpn_saml_provider_arn": "",
+    "heartmap:bastion": "true",
+    "heartmap:working_hours": "",
+    "heartmap:time_zone": "UTC",
     "heartmap:allowed_ipv4": '["192.0.2.0/24"]',
     "heartmap:allowed_ipv6": "[]",
     "heartmap:requests_per_minute": "600",
-    "heartmap:log_retention_days": "30",
+    "heartmap:sensitive_requests_per_minute": "120",
+    "heartmap:waf_mode": "block",
+    "heartmap:anonymous_networks": "block",
+    "heartmap:mfa": "required",
+    "heartmap:threat_protection": "enforced",
+    "heartmap:federation": "none",
+    "heartmap:federation_name": "",
+    "heartmap:federation_metadata_url": "",
+    "heartmap:federation_issuer": "",
+    "heartmap:federation_client_id": "",
+    "heartmap:federation_client_secret_arn": "",
+    "heartmap:program_scopes": "[]",
+    "heartmap:iam_roles": "[]",
     "heartmap:api_cpu": "1024",
     "heartmap:api_memory": "4096",
-    "heartmap:api_count": "1",
+    "heartmap:api_tasks_min": "2",
+    "heartmap:api_tasks_max": "4",
     "heartmap:worker_cpu": "4096",
     "heartmap:worker_memory": "30720",
-    "heartmap:worker_count": "1",
+    "heartmap:worker_tasks_min": "0",
+    "heartmap:worker_tasks_max": "4",
     "heartmap:image": "",
+    "heartmap:log_level": "INFO",
     "heartmap:max_upload_bytes": "5368709120",
     "heartmap:job_memory_bytes": "4294967296",
-    "heartmap:deletion_protection": "false",
-    "heartmap:mfa": "optional",
+    "heartmap:malware_scan": "true",
+    "heartmap:deletion_protection": "true",
+    "heartmap:secret_rotation_days": "90",
+    "heartmap:log_retention_days": "365",
+    "heartmap:audit_trail": "true",
+    "heartmap:audit_lock_days": "365",
+    "heartmap:alarm_email": "security@example.org",
 }
+DOMAIN = {"heartmap:domain": "heartmap.example.org", "heartmap:hosted_zone_id": "Z0123456789EXAMPLE"}
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b-2c"
+ROLE = "arn:aws:iam::123456789012:role/pipelines/nightly"
 
 
 def changed(key: str, value: str) -> dict[str, str]:
@@ -42,15 +77,17 @@ def test_the_text_of_a_configuration_becomes_typed_settings() -> None:
     settings = load(VALID, "dev")
     assert settings.environment is Environment.DEV
     assert str(settings.allowed_ipv4[0]) == "192.0.2.0/24"
-    assert settings.mfa is Mfa.OPTIONAL
-    assert settings.deletion_protection is False
+    assert settings.mfa is Mfa.REQUIRED
+    assert settings.deletion_protection is True
+    assert settings.vpn_cidr is None
+    assert settings.working_hours is None
     assert settings.internal_host == "internal.heartmap.internal"
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:
     settings = load(VALID, "dev")
     with pytest.raises(ValueError, match="frozen"):
-        settings.api_count = 5  # pyright: ignore[reportAttributeAccessIssue]  # that is the point
+        settings.api_tasks_min = 5  # pyright: ignore[reportAttributeAccessIssue]  # that is the point
 
 
 @pytest.mark.parametrize("key", sorted(VALID))
@@ -83,7 +120,9 @@ def test_a_stack_that_is_no_environment_is_refused(stack: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "rule"),
     [
-        ("aws:region", "virginia", "must be the name of a region"),
+        ("aws:region", "virginia", "must be one of af-south-1"),
+        ("aws:region", "us-gov-west-1", "must be one of af-south-1"),
+        ("heartmap:hosted_zone_name", "example.org.", "must be a host name in lower case"),
         ("heartmap:domain", "Heartmap.example.org", "must be a host name in lower case"),
         ("heartmap:domain", "localhost", "must be a host name in lower case with at least one dot"),
         ("heartmap:domain", "a" * 60 + ".example.org", "of at most 55 characters"),
@@ -102,8 +141,39 @@ def test_a_stack_that_is_no_environment_is_refused(stack: str) -> None:
         ("heartmap:api_cpu", "1000", "must be one of 256, 512"),
         ("heartmap:api_memory", "1024", "Fargate has no task of 1024 CPU units with it; it must be one of 2048"),
         ("heartmap:worker_memory", "4096", "Fargate has no task of 4096 CPU units"),
-        ("heartmap:api_count", "0", "greater than or equal to 1"),
-        ("heartmap:worker_count", "-1", "greater than or equal to 0"),
+        ("heartmap:api_tasks_min", "-1", "greater than or equal to 0"),
+        ("heartmap:api_tasks_max", "1", "must be at least 1 and api_tasks_min, which is 2"),
+        ("heartmap:worker_tasks_max", "0", "must be at least 1 and worker_tasks_min, which is 0"),
+        ("heartmap:worker_tasks_max", "101", "less than or equal to 100"),
+        ("heartmap:endpoint_zones", "3", "must not be more than availability_zones, 2"),
+        ("heartmap:existing_vpc_id", "vpc-1", "must be the id of a VPC"),
+        ("heartmap:existing_subnet_ids", '["subnet-1"]', "must hold ids of subnets"),
+        ("heartmap:vpn", "ipsec", "'off', 'certificate' or 'federated'"),
+        ("heartmap:vpn_cidr", "10.40.8.0/22", "must not overlap with vpc_cidr, 10.40.0.0/16"),
+        ("heartmap:vpn_server_certificate_arn", "arn:aws:iam::1:certificate", "must be the ARN of a certificate in ACM"),
+        ("heartmap:vpn_saml_provider_arn", CERTIFICATE, "must be the ARN of a SAML provider"),
+        ("heartmap:working_hours", "8-18", "must be days of a week and hours of a day"),
+        ("heartmap:working_hours", "FRI-MON 8-18", "must be days of a week"),
+        ("heartmap:working_hours", "MON-FRI 18-8", "must be days of a week"),
+        ("heartmap:working_hours", "MON-FRI 8-24", "must be days of a week"),
+        ("heartmap:time_zone", "Mars/Olympus", "must be the IANA name of a time zone"),
+        ("heartmap:sensitive_requests_per_minute", "1", "greater than or equal to 10"),
+        ("heartmap:waf_mode", "off", "'block' or 'count'"),
+        ("heartmap:anonymous_networks", "captcha", "'allow', 'challenge' or 'block'"),
+        ("heartmap:threat_protection", "on", "'off', 'audit' or 'enforced'"),
+        ("heartmap:federation", "ldap", "'none', 'oidc' or 'saml'"),
+        ("heartmap:federation_name", "a b", "must be 3 to 32 letters"),
+        ("heartmap:federation_metadata_url", "http://login.example.org", "must be an https address"),
+        ("heartmap:federation_client_secret_arn", "hunter2", "must be the ARN of a secret in Secrets Manager"),
+        ("heartmap:program_scopes", '["analyses:delete"]', "must be a list of different scopes out of analyses:read"),
+        ("heartmap:program_scopes", '["analyses:read", "analyses:read"]', "must be a list of different scopes"),
+        ("heartmap:iam_roles", '["arn:aws:iam::123456789012:user/x=viewer"]', "must be a list of `<ARN of an IAM role>=<group>`"),
+        ("heartmap:iam_roles", f'["{ROLE}=owner"]', "of admin, analyst, viewer"),
+        ("heartmap:iam_roles", f'["{ROLE}=viewer", "{ROLE}=admin"]', "must name each role once"),
+        ("heartmap:log_level", "TRACE", "'INFO' or 'DEBUG'"),
+        ("heartmap:secret_rotation_days", "7", "must be 30 to 365, or 0 for never"),
+        ("heartmap:audit_lock_days", "4000", "less than or equal to 3653"),
+        ("heartmap:alarm_email", "nobody", "must be an e-mail address"),
         ("heartmap:image", "service;rm", "must be the name of a container image"),
         ("heartmap:image", "service:latest", "must end in @sha256: and the digest"),
         ("heartmap:max_upload_bytes", "1000", "greater than or equal to 1048576"),
@@ -112,7 +182,7 @@ def test_a_stack_that_is_no_environment_is_refused(stack: str) -> None:
         ("heartmap:job_memory_bytes", "32212254720", "must leave 1 GiB of worker_memory"),
         ("heartmap:deletion_protection", "perhaps", "boolean"),
         ("heartmap:mfa", "sms", "'required', 'optional' or 'off'"),
-        ("heartmap:api_count", "two", "valid integer"),
+        ("heartmap:api_tasks_min", "two", "valid integer"),
     ],
 )
 def test_a_wrong_value_is_answered_with_key_value_and_rule(key: str, value: str, rule: str) -> None:
@@ -125,23 +195,131 @@ def test_a_wrong_value_is_answered_with_key_value_and_rule(key: str, value: str,
 
 def test_every_wrong_value_is_told_at_once() -> None:
     with pytest.raises(SettingsError) as refused:
-        load(VALID | {"heartmap:mfa": "sms", "heartmap:api_count": "99"}, "dev")
+        load(VALID | {"heartmap:mfa": "sms", "heartmap:api_tasks_max": "101"}, "dev")
     assert len(str(refused.value).splitlines()) == 2
 
 
 @pytest.mark.parametrize("missing", ["domain", "hosted_zone_id"])
 def test_prod_is_refused_without_a_domain_and_its_zone(missing: str) -> None:
-    config = VALID | {"heartmap:domain": "heartmap.example.org", "heartmap:hosted_zone_id": "Z0123456789EXAMPLE"}
-    load(config, "prod")
+    load(VALID | DOMAIN, "prod")
     with pytest.raises(SettingsError, match=r"heartmap:(domain|hosted_zone_id) is ''"):
-        load(config | {f"heartmap:{missing}": ""}, "prod")
+        load(VALID | DOMAIN | {f"heartmap:{missing}": ""}, "prod")
     with pytest.raises(SettingsError, match=r"heartmap:domain is '' in Pulumi.prod\.yaml: it is required in prod"):
         load(VALID, "prod")
 
 
+UNSAFE = [
+    ("endpoint_zones", "1", "one zone's failure would stop every task"),
+    ("api_tasks_min", "1", "one task is in one zone"),
+    ("working_hours", "MON-FRI 8-18", "people rely on it at all hours"),
+    ("allowed_ipv4", "[]", "the whole internet may"),
+    ("allowed_ipv4", '["0.0.0.0/1", "128.0.0.0/1"]', "no range wider than /8"),
+    ("allowed_ipv6", '["2000::/3"]', "no range wider than /20"),
+    ("mfa", "optional", "a stolen password must not be enough"),
+    ("threat_protection", "audit", "leaked passwords and risky sign-ins"),
+    ("log_level", "DEBUG", "may hold people's data"),
+    ("log_retention_days", "180", "must be at least 365 in prod"),
+    ("audit_trail", "false", "leave no trace"),
+    ("audit_lock_days", "364", "remove the traces"),
+    ("alarm_email", "", "nobody would hear the alarms"),
+    ("malware_scan", "false", "reach the workers unseen"),
+    ("deletion_protection", "false", "one mistake would remove the data"),
+    ("secret_rotation_days", "0", "good for ever"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "reason"), UNSAFE)
+def test_prod_refuses_an_unsafe_value_with_the_reason_and_dev_takes_it(key: str, value: str, reason: str) -> None:
+    config = VALID | DOMAIN | {f"heartmap:{key}": value}
+    with pytest.raises(SettingsError, match=reason) as refused:
+        load(config, "prod")
+    assert str(refused.value).startswith(f"heartmap:{key} is ")
+    load(config, "dev")
+
+
+def test_every_refusal_of_prod_is_tried() -> None:
+    assert {unsafe.key for unsafe in UNSAFE_IN_PROD} == {key for key, _, _ in UNSAFE} | {"domain"}
+
+
+def test_an_allowed_ipv6_range_is_enough_for_prod() -> None:
+    load(VALID | DOMAIN | {"heartmap:allowed_ipv4": "[]", "heartmap:allowed_ipv6": '["2001:db8::/32"]'}, "prod")
+
+
+def test_a_domain_outside_its_zone_is_refused() -> None:
+    load(VALID | DOMAIN | {"heartmap:hosted_zone_name": "example.org"}, "dev")
+    load(VALID | DOMAIN | {"heartmap:hosted_zone_name": "heartmap.example.org"}, "dev")
+    with pytest.raises(SettingsError, match=r"heartmap:domain is 'heartmap.example.org'.* must lie in the zone ample.org"):
+        load(VALID | DOMAIN | {"heartmap:hosted_zone_name": "ample.org"}, "dev")
+
+
+def test_an_existing_vpc_needs_one_subnet_a_zone() -> None:
+    vpc = {"heartmap:existing_vpc_id": "vpc-0123456789abcdef0"}
+    two = {"heartmap:existing_subnet_ids": '["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]'}
+    assert len(load(VALID | vpc | two, "dev").existing_subnet_ids) == 2
+    for wrong in (vpc, two, vpc | {"heartmap:existing_subnet_ids": '["subnet-0123456789abcdef0", "subnet-0123456789abcdef0"]'}):
+        with pytest.raises(SettingsError, match="existing_"):
+            load(VALID | wrong, "dev")
+
+
+VPN = {
+    "certificate": {
+        "vpn_cidr": "10.50.0.0/22",
+        "vpn_server_certificate_arn": CERTIFICATE,
+        "vpn_client_certificate_arn": CERTIFICATE,
+    },
+    "federated": {
+        "vpn_cidr": "10.50.0.0/22",
+        "vpn_server_certificate_arn": CERTIFICATE,
+        "vpn_saml_provider_arn": "arn:aws:iam::123456789012:saml-provider/lab",
+    },
+}
+PROVIDERS = {
+    "oidc": {
+        "federation_name": "Institute",
+        "federation_issuer": "https://login.example.org",
+        "federation_client_id": "heartmap",
+        "federation_client_secret_arn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:institute-AbCdEf",
+    },
+    "saml": {"federation_name": "Institute", "federation_metadata_url": "https://login.example.org/metadata?format=xml"},
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "kind", "needed"),
+    [("vpn", kind, needed) for kind, needed in VPN.items()]
+    + [("federation", kind, needed) for kind, needed in PROVIDERS.items()],
+)
+def test_an_option_needs_all_that_belongs_to_it(option: str, kind: str, needed: dict[str, str]) -> None:
+    chosen = VALID | {f"heartmap:{option}": kind} | {f"heartmap:{key}": value for key, value in needed.items()}
+    load(chosen, "dev")
+    for key in needed:
+        with pytest.raises(SettingsError, match=rf"heartmap:{key} is '' .* is required with the {option} {kind}"):
+            load(chosen | {f"heartmap:{key}": ""}, "dev")
+
+
+def test_working_hours_are_days_and_times() -> None:
+    hours = load(changed("heartmap:working_hours", "MON-FRI 8-18"), "dev").working_hours
+    assert hours is not None
+    assert (hours.days, hours.start.hour, hours.stop.hour) == ("MON-FRI", 8, 18)
+
+
+def test_roles_are_read_with_their_groups() -> None:
+    roles = load(changed("heartmap:iam_roles", f'["{ROLE}=viewer+analyst"]'), "dev").iam_roles
+    assert roles == {ROLE: ("viewer", "analyst")}
+
+
+def test_nothing_can_start_the_api_from_zero() -> None:
+    with pytest.raises(SettingsError, match="nothing starts the API when a request comes"):
+        load(changed("heartmap:api_tasks_min", "0"), "dev")
+
+
+def test_threat_protection_needs_a_second_factor_to_ask_for() -> None:
+    with pytest.raises(SettingsError, match="needs an mfa other than off"):
+        load(VALID | {"heartmap:mfa": "off", "heartmap:threat_protection": "audit"}, "dev")
+
+
 def test_dev_may_have_a_domain_and_then_calls_the_service_by_a_name_below_it() -> None:
-    config = VALID | {"heartmap:domain": "heartmap.example.org", "heartmap:hosted_zone_id": "Z0123456789EXAMPLE"}
-    assert load(config, "dev").internal_host == "internal.heartmap.example.org"
+    assert load(VALID | DOMAIN, "dev").internal_host == "internal.heartmap.example.org"
 
 
 def test_local_needs_an_image_name_and_takes_no_domain() -> None:
@@ -149,9 +327,16 @@ def test_local_needs_an_image_name_and_takes_no_domain() -> None:
         load(VALID, "local")
     with_image = changed("heartmap:image", "heartmap-service")
     assert load(with_image, "local").is_local
-    domain = {"heartmap:domain": "heartmap.example.org", "heartmap:hosted_zone_id": "Z0123456789EXAMPLE"}
     with pytest.raises(SettingsError, match="must be empty in local"):
-        load(with_image | domain, "local")
+        load(with_image | DOMAIN, "local")
+
+
+@pytest.mark.parametrize("option", [{"vpn": "certificate", **VPN["certificate"]}, {"existing_vpc_id": "vpc-0123456789abcdef0"}])
+def test_local_has_no_network_to_join(option: dict[str, str]) -> None:
+    subnets = '["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]' if "existing_vpc_id" in option else "[]"
+    local = {"heartmap:image": "heartmap-service", "heartmap:existing_subnet_ids": subnets}
+    with pytest.raises(SettingsError, match="has nothing to connect in local"):
+        load(VALID | local | {f"heartmap:{key}": value for key, value in option.items()}, "local")
 
 
 @pytest.mark.parametrize("stack", list(Environment))
