@@ -58,6 +58,7 @@ class AuthorizerArgs:
     api_keys: aws.dynamodb.Table
     secret_arn: Input[str]
     data_key_arn: Input[str]
+    secrets_key_arn: Input[str]
     logs_key_arn: Input[str]
 
 
@@ -144,7 +145,7 @@ class Authorizer(pulumi.ComponentResource):
         return [
             Statement(sid="Keys", actions=("dynamodb:GetItem",), resources=(args.api_keys.arn,)),
             Statement(sid="Secret", actions=("secretsmanager:GetSecretValue",), resources=(args.secret_arn,)),
-            Statement(sid="DataKey", actions=("kms:Decrypt",), resources=(args.data_key_arn,)),
+            Statement(sid="Decryption", actions=("kms:Decrypt",), resources=(args.data_key_arn, args.secrets_key_arn)),
             Statement(
                 sid="Logs",
                 actions=("logs:CreateLogStream", "logs:PutLogEvents"),

@@ -56,25 +56,27 @@ class KeysArgs:
 
 
 class Keys(pulumi.ComponentResource):
-    """One key for data, one for logs: who reads logs does not thereby read data."""
+    """One key for data, one for secrets, one for logs: who reads logs does not thereby read data, and neither reads secrets."""
 
     data_arn: Output[str]
+    secrets_arn: Output[str]
     logs_arn: Output[str]
 
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_KEYS, name, None, opts)
         self._names, self._child = args.names, ResourceOptions(parent=self)
-        self.data_arn = self._key("data", "Data sets, results, tables, the queue and secrets", self._notifications())
+        self.data_arn = self._key("data", "Data sets, results, tables, the queue and images", self._notifications())
+        self.secrets_arn = self._key("secrets", "Secrets and the parameter of the service")
         self.logs_arn = self._key("logs", "Log groups", self._log_groups())
-        self.register_outputs({"data_arn": self.data_arn, "logs_arn": self.logs_arn})
+        self.register_outputs({"data_arn": self.data_arn, "secrets_arn": self.secrets_arn, "logs_arn": self.logs_arn})
 
-    def _key(self, purpose: str, description: str, use: Statement) -> Output[str]:
+    def _key(self, purpose: str, description: str, *uses: Statement) -> Output[str]:
         key = aws.kms.Key(
             purpose,
             description=f"{self._names.prefix}: {description}",
             enable_key_rotation=True,
             deletion_window_in_days=KEY_DELETION_DAYS,
-            policy=document(_key_owner(self._names), use),
+            policy=document(_key_owner(self._names), *uses),
             opts=self._child,
         )
         aws.kms.Alias(purpose, name=f"alias/{self._names.of(purpose)}", target_key_id=key.key_id, opts=self._child)
@@ -386,18 +388,27 @@ class Queue(pulumi.ComponentResource):
 
 
 def new_authorizer_secret() -> str:
-    """The authorizer's secret as JSON text: a new pepper for API keys and a first key for assertions."""
+    """The authorizer's secret as JSON text: a new pepper for API keys, and two keys for assertions.
+
+    One key signs. The other is the next to sign: whoever verifies knows it before it does.
+    """
 
     def fresh() -> str:
         return base64.b64encode(random.token_bytes(SECRET_BYTES)).decode("ascii")
 
-    key_id = f"k{random.token_hex(4)}"
-    return json.dumps({"api_key_pepper": fresh(), "assertion_keys": {key_id: fresh()}, "current_assertion_key": key_id})
+    current, following = (f"k{random.token_hex(8)}" for _ in range(2))
+    keys = {current: fresh(), following: fresh()}
+    return json.dumps({"api_key_pepper": fresh(), "assertion_keys": keys, "current_assertion_key": current})
 
 
 def service_secret(authorizer_secret: str) -> str:
     """What the service needs of it: the keys that verify assertions, without the pepper of the API keys."""
     return json.dumps({"assertion_keys": json.loads(authorizer_secret)["assertion_keys"]})
+
+
+def service_parameter_name(names: Names) -> str:
+    """The name of the parameter with the keys that the service verifies assertions by."""
+    return f"/{names.prefix}/assertion-keys"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -410,10 +421,15 @@ class SecretsArgs:
 
 
 class Secrets(pulumi.ComponentResource):
-    """What the authorizer and the service share, each in a secret that holds no more than its reader needs."""
+    """What the authorizer and the service share, each in a place that holds no more than its reader needs.
+
+    The service's part is a parameter and not a secret: ECS reads it through an endpoint that the bastion needs anyway, where
+    Secrets Manager's own would cost as much again in each zone.
+    """
 
     authorizer_arn: Output[str]
     service_arn: Output[str]
+    service_parameter_arn: Output[str]
 
     def __init__(self, name: str, args: SecretsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_SECRETS, name, None, opts)
@@ -432,6 +448,17 @@ class Secrets(pulumi.ComponentResource):
         service_version = aws.secretsmanager.SecretVersion(
             "service", secret_id=service.id, secret_string=Output.secret(stored), opts=ResourceOptions(parent=self)
         )
+        parameter = aws.ssm.Parameter(
+            "service",
+            name=service_parameter_name(args.names),
+            description="Keys that verify the authorizer's assertions",
+            type="SecureString",
+            key_id=args.key_arn,
+            value=Output.secret(stored),
+            # Written anew by each rotation, which no later run may undo.
+            opts=ResourceOptions(parent=self, ignore_changes=["value"]),
+        )
+        self.service_parameter_arn = parameter.arn
         # A secret without a version cannot be read.
         self.authorizer_arn = _once(version.id, authorizer.arn)
         self.service_arn = _once(service_version.id, service.arn)

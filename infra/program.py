@@ -91,7 +91,7 @@ def main() -> None:
     queue = Queue("queue", QueueArgs(names=names, key_arn=keys.data_arn, uploads=buckets.uploads), top)
     secrets = Secrets(
         "secrets",
-        SecretsArgs(names=names, key_arn=keys.data_arn, recovery_days=0 if disposable else SECRET_RECOVERY_DAYS),
+        SecretsArgs(names=names, key_arn=keys.secrets_arn, recovery_days=0 if disposable else SECRET_RECOVERY_DAYS),
         top,
     )
 
@@ -135,6 +135,7 @@ def main() -> None:
             api_keys=tables.api_keys,
             secret_arn=secrets.authorizer_arn,
             data_key_arn=keys.data_arn,
+            secrets_key_arn=keys.secrets_arn,
             logs_key_arn=keys.logs_arn,
         ),
         top,

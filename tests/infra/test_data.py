@@ -124,14 +124,14 @@ def test_only_s3_for_the_uploads_bucket_may_send_by_the_queues_own_policy(plan: 
 
 
 def test_keys_rotate_and_only_the_named_services_use_them(plan: Any) -> None:
-    services = {"data": "s3.amazonaws.com", "logs": "logs.us-east-1.amazonaws.com"}
+    services = {"data": ["s3.amazonaws.com"], "secrets": [], "logs": ["logs.us-east-1.amazonaws.com"]}
     assert {key.name for key in plan.of("kms/key:Key")} == set(services)
     for key in plan.of("kms/key:Key"):
         assert key.inputs["enableKeyRotation"] is True
-        account, use = json.loads(key.inputs["policy"])["Statement"]
+        account, *uses = json.loads(key.inputs["policy"])["Statement"]
         assert account["Principal"] == {"AWS": ["arn:aws:iam::123456789012:root"]}
-        assert use["Principal"] == {"Service": [services[key.name]]}
-        assert use["Condition"]
+        assert [use["Principal"]["Service"] for use in uses] == [[service] for service in services[key.name]]
+        assert all(use["Condition"] for use in uses)
 
 
 def test_log_groups_are_encrypted_and_do_not_grow_for_ever(plan: Any) -> None:
@@ -146,6 +146,9 @@ def test_the_services_secret_holds_the_authorizers_assertion_keys_and_not_the_pe
         for version in plan.of("secretsmanager/secretVersion:SecretVersion")
     }
     assert versions["service"] == {"assertion_keys": versions["authorizer"]["assertion_keys"]}
+    parameter = plan.one("ssm/parameter:Parameter", "service").inputs
+    assert json.loads(parameter["value"]) == versions["service"]
+    assert (parameter["type"], parameter["keyId"]) == ("SecureString", "arn:aws:Key/secrets")
     assert set(versions["authorizer"]) == {"api_key_pepper", "assertion_keys", "current_assertion_key"}
 
 
@@ -158,7 +161,8 @@ def test_a_later_run_does_not_replace_the_secret_of_the_first(plan: Any) -> None
 def test_each_new_secret_is_random_and_long_enough() -> None:
     one, other = json.loads(new_authorizer_secret()), json.loads(new_authorizer_secret())
     assert len(base64.b64decode(one["api_key_pepper"], validate=True)) == 32
-    key = one["assertion_keys"][one["current_assertion_key"]]
-    assert len(base64.b64decode(key, validate=True)) == 32
-    assert one["api_key_pepper"] not in (other["api_key_pepper"], key)
+    keys = one["assertion_keys"]
+    assert [len(base64.b64decode(key, validate=True)) for key in keys.values()] == [32, 32]
+    assert one["current_assertion_key"] in keys
+    assert len({one["api_key_pepper"], other["api_key_pepper"], *keys.values(), *other["assertion_keys"].values()}) == 6
     assert set(json.loads(service_secret(json.dumps(one)))) == {"assertion_keys"}

@@ -52,6 +52,7 @@ MODULE_ORDER = [
 # Inputs that hold a secret value.
 SECRET_INPUTS = {
     ("aws:secretsmanager/secretVersion:SecretVersion", "secretString"),
+    ("aws:ssm/parameter:Parameter", "value"),
     ("aws:acm/certificate:Certificate", "privateKey"),
 }
 
