@@ -1,208 +1,23 @@
-"""The program of each stack, run against a monitor that records what it registers. No engine, no provider, no AWS."""
+"""The plan of each stack. What the recorder answers in AWS's place stands in posture/plan.py: INVOKES and COMPUTED."""
 
-import asyncio
-import json
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
-import pulumi
 import pytest
-import yaml
-from pulumi.runtime import configure, mocks, reset_options, rpc, run_in_stack, set_all_config
 
-from infra import program, settings
-from lambda_authorizer import package
-
-ROOT = Path(__file__).resolve().parents[2]
-STACKS = ("local", "dev", "prod")
-
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
-ZONE_IDS = ["use1-az3", "use1-az1", "use1-az2"]
-
-INVOKES: dict[str, dict[str, Any]] = {
-    "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com", "id": "aws"},
-    "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "arn": "arn", "userId": "user", "id": ACCOUNT},
-    "aws:index/getAvailabilityZones:getAvailabilityZones": {"zoneIds": ZONE_IDS, "names": ["a", "b", "c"], "id": REGION},
-}
-
-# What AWS computes beyond an ARN, as far as the program reads it.
-COMPUTED: dict[str, list[str]] = {
-    "aws:kms/key:Key": ["keyId"],
-    "aws:ec2/vpcEndpoint:VpcEndpoint": ["prefixListId"],
-    "aws:sqs/queue:Queue": ["url"],
-    "aws:ecr/repository:Repository": ["repositoryUrl"],
-    "awsx:ecr:Image": ["imageUri"],
-    "aws:lambda/function:Function": ["invokeArn"],
-    "aws:apigateway/restApi:RestApi": ["executionArn", "rootResourceId"],
-    "aws:apigateway/stage:Stage": ["invokeUrl"],
-    "aws:apigateway/domainName:DomainName": ["regionalDomainName", "regionalZoneId"],
-    "aws:route53/record:Record": ["fqdn"],
-}
-
-
-@dataclass
-class Registration:
-    """One resource as the engine would have been asked for it. Inputs are camelCase; a secret keeps its envelope."""
-
-    urn: str
-    type: str
-    name: str
-    parent: str
-    custom: bool
-    dependencies: list[str]
-    ignored: list[str]
-    raw: dict[str, Any]
-    inputs: dict[str, Any]
-
-    @property
-    def id(self) -> str:
-        return f"{self.type.split(':')[-1]}/{self.name}"
-
-
-@dataclass
-class Plan:
-    """Everything that a stack's program registered."""
-
-    stack: str
-    settings: settings.Settings
-    resources: list[Registration] = field(default_factory=list)
-    outputs: dict[str, Any] = field(default_factory=dict)
-
-    def of(self, type_: str) -> list[Registration]:
-        """All resources of a type, named as in ``ec2/vpc:Vpc``."""
-        return [resource for resource in self.resources if resource.type == f"aws:{type_}"]
-
-    def one(self, type_: str, name: str | None = None) -> Registration:
-        found = [resource for resource in self.of(type_) if name in (None, resource.name)]
-        assert len(found) == 1, f"{len(found)} resources {type_} {name or ''}"
-        return found[0]
-
-    @property
-    def components(self) -> list[Registration]:
-        return [resource for resource in self.resources if not resource.custom and resource.type.startswith("heartmap:")]
-
-
-class Recorder(mocks.MockMonitor):
-    """A monitor that answers as AWS would, and in a preview leaves open what only AWS knows."""
-
-    def __init__(self, plan: Plan, *, preview: bool) -> None:
-        super().__init__(_Answers(preview=preview))
-        self.plan = plan
-
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the monitor's own name
-        response = super().RegisterResource(request)
-        if request.type != "pulumi:pulumi:Stack":
-            raw = rpc.deserialize_properties(request.object)
-            self.plan.resources.append(
-                Registration(
-                    urn=response.urn,
-                    type=request.type,
-                    name=request.name,
-                    parent=request.parent,
-                    custom=request.custom,
-                    dependencies=list(request.dependencies),
-                    ignored=list(request.ignoreChanges),
-                    raw=raw,
-                    inputs=unwrapped(raw),
-                )
-            )
-        return response
-
-    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the monitor's own name
-        if "pulumi:pulumi:Stack" in request.urn:
-            self.plan.outputs = rpc.deserialize_properties(request.outputs)
-        return super().RegisterResourceOutputs(request)
-
-
-class _Answers(mocks.Mocks):
-    def __init__(self, *, preview: bool) -> None:
-        self._preview = preview
-
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        inputs = unwrapped(args.inputs)
-        if self._preview:
-            return "", inputs
-        stem = f"{args.typ.split(':')[-1]}/{args.name}"
-        state = {"arn": f"arn:aws:{stem}", "name": args.name, **inputs}
-        state |= {key: f"{stem}/{key}" for key in COMPUTED.get(args.typ, [])}
-        if args.typ == "aws:acm/certificate:Certificate":
-            record = {"resourceRecordName": "_proof", "resourceRecordType": "CNAME", "resourceRecordValue": "value"}
-            state["domainValidationOptions"] = [{"domainName": inputs.get("domainName"), **record}]
-        return stem, state
-
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        return INVOKES[args.token], []
-
-
-def unwrapped(value: Any) -> Any:
-    """The value without the envelopes of secrets."""
-    if rpc.is_rpc_secret(value):
-        value = rpc.unwrap_rpc_secret(value)
-    if isinstance(value, dict):
-        return {key: unwrapped(item) for key, item in value.items()}
-    return [unwrapped(item) for item in value] if isinstance(value, list) else value
-
-
-def configuration(stack: str) -> dict[str, str]:
-    """What the engine hands to the program, out of the files as they are."""
-    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    own = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
-    values = {f"heartmap:{key}": declared["default"] for key, declared in project.items() if "default" in declared} | own
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
-
-
-def run_program(stack: str, changes: Mapping[str, str] | None = None, *, preview: bool = False) -> Plan:
-    """Run the program of a stack with some settings changed, and return what it registered."""
-    config = configuration(stack) | dict(changes or {})
-    plan = Plan(stack, settings.load(config, stack))
-
-    async def run() -> None:
-        # One worker: the order of registration is the order of the program, and nothing hangs now and then.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
-        reset_options(project="heartmap", stack=stack, preview=preview, organization="organization")
-        set_all_config(config)
-        configure(mocks.MockSettings(monitor=Recorder(plan, preview=preview), engine=mocks.MockEngine(None)))
-        await asyncio.wait_for(run_in_stack(program.main), 120)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("PULUMI_CONFIG", "AWS_ENDPOINT_URL"):
-            patch.delenv(name, raising=False)
-        # An f-string of an Output then raises instead of becoming an explanation inside an input.
-        patch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
-        patch.setattr(package, "build", _small_package)
-        asyncio.run(run())
-    pulumi.runtime.config.set_all_config({})
-    return plan
-
-
-def _small_package(destination_dir: Path, *, key_set: bytes, target: package.Target) -> Path:
-    """Instead of the real build, which installs the dependencies: the same inputs in a zip."""
-    destination_dir.mkdir(parents=True, exist_ok=True)
-    path = destination_dir / f"{target.platform or 'host'}.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("lambda_authorizer/jwks.json"), key_set)
-        archive.writestr(zipfile.ZipInfo("target"), repr(tuple(target)))
-    return path
+from posture.plan import STACKS, Plan, run_program
 
 
 @pytest.fixture(scope="session")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Plan]]:
+def planned() -> Callable[[str], Plan]:
     """The plan of a stack as its file stands, made once."""
     plans: dict[str, Plan] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("infra.authorizer.BUILD_DIRECTORY", tmp_path_factory.mktemp("build"))
 
-        def get(stack: str) -> Plan:
-            if stack not in plans:
-                plans[stack] = run_program(stack)
-            return plans[stack]
+    def get(stack: str) -> Plan:
+        if stack not in plans:
+            plans[stack] = run_program(stack)
+        return plans[stack]
 
-        yield get
+    return get
 
 
 @pytest.fixture(params=STACKS)
@@ -212,6 +27,6 @@ def plan(request: pytest.FixtureRequest, planned: Callable[[str], Plan]) -> Plan
 
 
 @pytest.fixture
-def run(planned: Callable[[str], Plan]) -> Callable[..., Plan]:
+def run() -> Callable[..., Plan]:
     """Runs the program again with other settings: ``run("dev", {"heartmap:mfa": "off"})``."""
     return run_program
