@@ -90,6 +90,7 @@ class Api(pulumi.ComponentResource):
     stage_name: Output[str]
     stage_url: Output[str]
     vpc_link_id: Output[str]
+    access_log_group_name: Output[str]
 
     def __init__(self, name: str, args: ApiArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_API, name, None, opts)
@@ -256,6 +257,7 @@ class Api(pulumi.ComponentResource):
         # that is there before it has one made, and this one is then refused.
         execution_log = self._log_group("execution", Output.concat("API-Gateway-Execution-Logs_", self.rest_api_id, "/", STAGE))
         access_log = self._log_group("access", self._args.names.log_group("api-access"))
+        self.access_log_group_name = access_log.name
         return aws.apigateway.Stage(
             self._name,
             rest_api=self.rest_api_id,

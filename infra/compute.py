@@ -123,6 +123,7 @@ class LoadBalancer(pulumi.ComponentResource):
     arn: Output[str]
     target_group_arn: Output[str]
     listener_arn: Output[str]
+    certificate_arn: Output[str]
 
     def __init__(self, name: str, args: LoadBalancerArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_BALANCER, name, None, opts)
@@ -163,13 +164,14 @@ class LoadBalancer(pulumi.ComponentResource):
             ),
             opts=child,
         )
+        self.certificate_arn = self._certificate_arn(name, args.settings)
         listener = aws.lb.Listener(
             name,
             load_balancer_arn=balancer.arn,
             port=HTTPS_PORT,
             protocol="HTTPS",
             ssl_policy=TLS_POLICY,
-            certificate_arn=self._certificate_arn(name, args.settings),
+            certificate_arn=self.certificate_arn,
             default_actions=[aws.lb.ListenerDefaultActionArgs(type="forward", target_group_arn=targets.arn)],
             opts=child,
         )

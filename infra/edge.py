@@ -149,6 +149,7 @@ class Domain(pulumi.ComponentResource):
     """The API under a name of our own, the only one that it answers to."""
 
     url: pulumi.Output[str]
+    certificate_arn: pulumi.Output[str]
 
     def __init__(self, name: str, args: DomainArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_DOMAIN, name, None, opts)
@@ -179,5 +180,5 @@ class Domain(pulumi.ComponentResource):
                 ],
                 opts=child,
             )
-        self.url = pulumi.Output.concat("https://", domain.domain_name)
+        self.url, self.certificate_arn = pulumi.Output.concat("https://", domain.domain_name), certificate.arn
         self.register_outputs({"url": self.url})
