@@ -25,6 +25,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from local_cloud import moto_fixes
+from local_cloud.attempts import Attempts
 
 HOST = "127.0.0.1"
 
@@ -50,7 +51,8 @@ def make_moto_server(port: int) -> BaseWSGIServer:
     """A server on 127.0.0.1, not yet serving; port 0 takes a free one. Raises OSError (busy port) or moto_fixes.FixDoesNotFit."""
     moto_fixes.apply()
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request would fill the disk
-    return make_server(HOST, port, DomainDispatcherApplication(create_app), threaded=True, request_handler=MotoRequestHandler)
+    app = Attempts(DomainDispatcherApplication(create_app))
+    return make_server(HOST, port, app, threaded=True, request_handler=MotoRequestHandler)
 
 
 @contextmanager

@@ -25,6 +25,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local_cloud.provider import recording
+
 Inputs = dict[str, Any]
 """Arguments as on the wire: camelCase keys; values are JSON values, UNKNOWN, FileContent or Archive."""
 
@@ -184,6 +186,7 @@ class Aws:
             aws_secret_access_key="local",  # noqa: S106  # moto takes any words
             region_name=region,
         )
+        self._session.events.register("before-send", recording.before_send)  # pyright: ignore[reportArgumentType]
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
@@ -319,5 +322,6 @@ def undoing(undo: Callable[[], Any]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        undo()
+        with recording.unrecorded():
+            undo()
         raise

@@ -17,6 +17,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from typing_extensions import override
 
 from local_cloud.provider import checks, wire
+from local_cloud.provider.attempts import Attempts
 from local_cloud.provider.framework import FUNCTIONS, REGISTRY, UNKNOWN, Aws, Function, Refused, ResourceType, load_handlers
 from local_cloud.provider.plugin import clear_errors, serve
 
@@ -32,7 +33,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
-        self._configured: Aws | None = None
+        self._configured: tuple[Aws, Attempts] | None = None
 
     # ---- the provider itself
 
@@ -90,7 +91,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             allowed = _from_json(arguments.get("allowedAccountIds"))
             if allowed and aws.account not in allowed:
                 raise Refused(f"the account {aws.account} is not one of allowedAccountIds")
-            self._configured = aws
+            self._configured = aws, Attempts(aws)
             return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     # ---- resources
@@ -136,7 +137,9 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                     id="", properties=wire.encode(self._with_tags(handler, inputs, planned), secrets)
                 )
             _require_known(inputs)
-            resource_id, outputs = handler.create(self._aws, inputs)
+            self._attempts.take_back_abandoned()
+            with self._attempts.attempt(request.urn, handler.token, request.properties):
+                resource_id, outputs = handler.create(self._aws, inputs)
             state = self._with_tags(handler, inputs, {**inputs, **outputs})
             return provider_pb2.CreateResponse(id=resource_id, properties=wire.encode(state, secrets | handler.secret_outputs))
 
@@ -176,6 +179,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                 planned = {**kept, **dict.fromkeys(handler.volatile, UNKNOWN), **new}
                 return provider_pb2.UpdateResponse(properties=wire.encode(self._with_tags(handler, new, planned), secrets))
             _require_known(new)
+            self._attempts.take_back_abandoned()
             outputs = handler.update(self._aws, request.id, old, new)
             state = self._with_tags(handler, new, {**kept, **new, **outputs})
             return provider_pb2.UpdateResponse(properties=wire.encode(state, secrets))
@@ -184,6 +188,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
     def Delete(self, request, context):
         with clear_errors(context, _subject(request)):
             state, _ = wire.decode(request.properties)
+            self._attempts.take_back_abandoned()
             _handler(request).delete(self._aws, request.id, state)
             return empty_pb2.Empty()
 
@@ -212,7 +217,13 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
     def _aws(self) -> Aws:
         if self._configured is None:
             raise Refused("the provider was not configured")
-        return self._configured
+        return self._configured[0]
+
+    @property
+    def _attempts(self) -> Attempts:
+        if self._configured is None:
+            raise Refused("the provider was not configured")
+        return self._configured[1]
 
     def _with_tags(self, handler: ResourceType, inputs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
         if "tags" not in handler.arguments:
