@@ -1,7 +1,7 @@
-"""The deployment package: the authorizer's modules, their one dependency and the user pool's key set in a zip.
+"""Deployment packages: files in a zip, and the authorizer's modules, their one dependency and the user pool's key set in one.
 
-The same sources, key set and target give the same bytes, whoever builds it and whenever, so an unchanged authorizer is not
-deployed again. Not part of the package itself.
+The same files give the same bytes, whoever builds it and whenever, so an unchanged function is not deployed again. Not part of a
+package itself.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,32 +55,35 @@ class Target(NamedTuple):
 
 
 def build(destination_dir: Path, *, key_set: bytes, target: Target) -> Path:
-    """Write ``authorizer-<sha256 of its bytes>.zip`` into ``destination_dir`` and return its path.
+    """Write the authorizer's package into ``destination_dir``, named as ``archive`` does, and return its path.
 
     ``key_set`` is the JWKS document of the user pool, stored beside the handler. Raises PackageError.
     """
-    dependencies = _dependencies(target)
+    contents = dict(_files(_dependencies(target)))
+    contents |= modules(_SOURCES, (path.stem for path in _SOURCES.glob("*.py") if path != Path(__file__).resolve()))
+    contents["lambda_authorizer/jwks.json"] = key_set
+    return archive(destination_dir, "authorizer", contents)
+
+
+def modules(package: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Modules of a package in this folder, by their path in a zip."""
+    return {f"{package.name}/{name}.py": (package / f"{name}.py").read_bytes() for name in names}
+
+
+def archive(destination_dir: Path, name: str, contents: Mapping[str, bytes]) -> Path:
+    """Write ``<name>-<sha256 of its bytes>.zip`` with these files into ``destination_dir`` and return its path."""
     destination_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination_dir) as scratch:
-        unnamed = Path(scratch) / "authorizer.zip"
-        _write(unnamed, dependencies, key_set)
+        unnamed = Path(scratch) / f"{name}.zip"
+        # Stored, not deflated: the bytes that zlib makes depend on its version. Lambda's own limit counts the unpacked size anyway.
+        with zipfile.ZipFile(unnamed, "w", zipfile.ZIP_STORED) as zipped:
+            for path in sorted(contents):
+                entry = zipfile.ZipInfo(path, _TIMESTAMP)
+                entry.external_attr = _MODE << 16
+                entry.create_system = _UNIX
+                zipped.writestr(entry, contents[path])
         digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()
-        return unnamed.replace(destination_dir / f"authorizer-{digest}.zip")
-
-
-def _write(path: Path, dependencies: Path, key_set: bytes) -> None:
-    contents = dict(_files(dependencies))
-    for module in _SOURCES.glob("*.py"):
-        if module != Path(__file__).resolve():
-            contents[f"lambda_authorizer/{module.name}"] = module.read_bytes()
-    contents["lambda_authorizer/jwks.json"] = key_set
-    # Stored, not deflated: the bytes that zlib makes depend on its version. Lambda's own limit counts the unpacked size anyway.
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(contents):
-            entry = zipfile.ZipInfo(name, _TIMESTAMP)
-            entry.external_attr = _MODE << 16
-            entry.create_system = _UNIX
-            archive.writestr(entry, contents[name])
+        return unnamed.replace(destination_dir / f"{name}-{digest}.zip")
 
 
 def _files(root: Path) -> Iterator[tuple[str, bytes]]:
