@@ -36,27 +36,10 @@ from moto.s3.responses import S3Response
 from moto.sqs import models as sqs
 from moto.wafv2 import models as wafv2
 
-from local_cloud import post_policy
+from local_cloud import moto_fixes_cognito, post_policy
+from local_cloud.moto_patching import FixDoesNotFit, add, replace
 
 WRITTEN_AGAINST = "5.2.5"
-
-
-class FixDoesNotFit(RuntimeError):
-    """The installed moto is not the one that the fixes were written for."""
-
-
-def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Put make(original) in the place of owner.name. Raises FixDoesNotFit when there is no such original."""
-    if name not in vars(owner):
-        raise FixDoesNotFit(f"moto has no {owner.__name__}.{name}: look at what changed and adapt the fix")
-    setattr(owner, name, make(vars(owner)[name]))
-
-
-def add(owner: Any, name: str, function: Callable[..., Any]) -> None:
-    """Give moto a call that it lacks. Raises FixDoesNotFit when moto has it by now."""
-    if hasattr(owner, name):
-        raise FixDoesNotFit(f"moto has {owner.__name__}.{name} by now: remove the fix")
-    setattr(owner, name, function)
 
 
 # --- the server
@@ -494,14 +477,18 @@ def associate_one_web_acl() -> None:
 
 
 def let_web_acls_lose_their_rules() -> None:
-    """WAF: UpdateWebACL replaces the list of rules, also by an empty one. moto keeps the old rules then."""
+    """WAF: UpdateWebACL replaces the whole definition. moto keeps the old rules and association settings where none are given."""
 
     def make(original: Any) -> Any:
         def update_web_acl(self: Any, name: str, _id: str, default_action: Any, rules: Any, *args: Any, **kwargs: Any) -> str:
-            token = original(self, name, _id, default_action, rules, *args, **kwargs)
-            if not rules:
-                self.get_web_acl(None, name, _id).rules = []
-            return token
+            acl = self.get_web_acl(None, name, _id)
+            kept = acl.rules, acl.association_config
+            acl.rules, acl.association_config = [], None
+            try:
+                return original(self, name, _id, default_action, rules, *args, **kwargs)
+            except Exception:
+                acl.rules, acl.association_config = kept
+                raise
 
         return update_web_acl
 
@@ -707,5 +694,5 @@ def apply() -> None:
     installed = version("moto")
     if installed != WRITTEN_AGAINST:
         raise FixDoesNotFit(f"the fixes were written against moto {WRITTEN_AGAINST}, not {installed}: install the pinned one")
-    for fix in FIXES:
+    for fix in (*FIXES, *moto_fixes_cognito.FIXES):
         fix()

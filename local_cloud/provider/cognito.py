@@ -1,4 +1,4 @@
-"""Cognito: user pool, its domain, app client and groups."""
+"""Cognito: user pool, its domain, app clients, groups, scopes, identity providers, threat protection and its log."""
 # ruff: noqa: S105  # the token of a Pulumi type is not a password
 
 from __future__ import annotations
@@ -6,17 +6,20 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from local_cloud.provider.framework import (
+    MAP,
+    UNKNOWN,
     Aws,
     Failure,
     Inputs,
     ResourceType,
+    Shape,
     changed,
     ignoring_gone,
     none_if_gone,
     register,
     undoing,
 )
-from local_cloud.provider.names import given, live, one, same_set, to_aws
+from local_cloud.provider.names import from_aws, given, live, one, pascal, same_set, to_aws
 
 CLOUDFRONT_ZONE = "Z2FDTNDATAQYW2"
 """The hosted zone of every CloudFront distribution (AWS General Reference, Amazon CloudFront endpoints)."""
@@ -36,6 +39,7 @@ class UserPool(ResourceType):
             "accountRecoverySetting",
             "mfaConfiguration",
             "softwareTokenMfaConfiguration",
+            "userPoolAddOns",
             "deletionProtection",
             "tags",
         }
@@ -56,17 +60,23 @@ class UserPool(ResourceType):
         },
         "accountRecoverySetting": {"recoveryMechanisms": {"name": None, "priority": None}},
         "softwareTokenMfaConfiguration": {"enabled": None},
+        "userPoolAddOns": {"advancedSecurityMode": None, "advancedSecurityAdditionalFlows": {"customAuthMode": None}},
     }
     computed = frozenset({"arn", "endpoint", "creationDate", "lastModifiedDate", "domain", "estimatedNumberOfUsers"})
     volatile = frozenset({"lastModifiedDate"})
     autoname = "name"
 
     def check(self, inputs: Inputs, /) -> list[Failure]:
+        failures: list[Failure] = []
         mfa = inputs.get("mfaConfiguration")
         if mfa in {"ON", "OPTIONAL"} and not inputs.get("softwareTokenMfaConfiguration"):
             reason = f"mfaConfiguration {mfa} needs a factor: give softwareTokenMfaConfiguration"
-            return [Failure("mfaConfiguration", reason)]
-        return []
+            failures.append(Failure("mfaConfiguration", reason))
+        # https://docs.aws.amazon.com/cognito/latest/developerguide/cognito-sign-in-feature-plans.html
+        mode = (one(inputs.get("userPoolAddOns")) or {}).get("advancedSecurityMode")
+        if mode in {"AUDIT", "ENFORCED"} and inputs.get("userPoolTier") != "PLUS":
+            failures.append(Failure("userPoolAddOns", f"advancedSecurityMode {mode} needs the userPoolTier PLUS"))
+        return failures
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         client = aws.client("cognito-idp")
@@ -117,6 +127,7 @@ class UserPool(ResourceType):
             Policies={"PasswordPolicy": to_aws(password)} if password else None,
             AdminCreateUserConfig=to_aws(one(inputs.get("adminCreateUserConfig"))),
             AccountRecoverySetting=to_aws(one(inputs.get("accountRecoverySetting"))),
+            UserPoolAddOns=to_aws(one(inputs.get("userPoolAddOns"))),
             UserPoolTags=aws.tags(inputs),
         )
 
@@ -142,26 +153,53 @@ class UserPool(ResourceType):
 @register
 class UserPoolDomain(ResourceType):
     token = "aws:cognito/userPoolDomain:UserPoolDomain"
-    arguments = frozenset({"domain", "userPoolId"})
-    required = arguments
-    replaces = arguments
+    arguments = frozenset({"domain", "userPoolId", "certificateArn", "managedLoginVersion"})
+    required = frozenset({"domain", "userPoolId"})
+    replaces = required
     computed = frozenset({"cloudfrontDistribution", "cloudfrontDistributionArn", "cloudfrontDistributionZoneId"})
+    volatile = computed
     unique = "domain"
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        # https://docs.aws.amazon.com/cognito/latest/developerguide/cognito-user-pools-add-custom-domain.html
+        certificate = inputs.get("certificateArn")
+        if isinstance(certificate, str) and certificate.split(":")[3:4] != ["us-east-1"]:
+            return [Failure("certificateArn", "the certificate of a custom domain has to be in us-east-1")]
+        return []
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         client, domain = aws.client("cognito-idp"), inputs["domain"]
-        client.create_user_pool_domain(Domain=domain, UserPoolId=inputs["userPoolId"])
+        client.create_user_pool_domain(Domain=domain, UserPoolId=inputs["userPoolId"], **self._settings(inputs))
         with undoing(lambda: client.delete_user_pool_domain(Domain=domain, UserPoolId=inputs["userPoolId"])):
             return domain, self._outputs(client.describe_user_pool_domain(Domain=domain)["DomainDescription"])
 
-    def read(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> dict[str, Any] | None:
+    def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
         # Cognito describes a domain that does not exist by an empty description.
         found = aws.client("cognito-idp").describe_user_pool_domain(Domain=resource_id)["DomainDescription"]
-        return self._outputs(found) | {"userPoolId": found["UserPoolId"]} if found.get("UserPoolId") else None
+        if not found.get("UserPoolId"):
+            return None
+        arguments = live(
+            state,
+            certificateArn=(found.get("CustomDomainConfig") or {}).get("CertificateArn"),
+            managedLoginVersion=found.get("ManagedLoginVersion"),
+        )
+        return self._outputs(found) | arguments | {"userPoolId": found["UserPoolId"]}
+
+    def update(self, aws: Aws, resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        client = aws.client("cognito-idp")
+        client.update_user_pool_domain(Domain=resource_id, UserPoolId=new["userPoolId"], **self._settings(new))
+        return self._outputs(client.describe_user_pool_domain(Domain=resource_id)["DomainDescription"])
 
     def delete(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> None:
         with ignoring_gone():
             aws.client("cognito-idp").delete_user_pool_domain(Domain=resource_id, UserPoolId=state["userPoolId"])
+
+    def _settings(self, inputs: Inputs) -> dict[str, Any]:
+        certificate = inputs.get("certificateArn")
+        return given(
+            CustomDomainConfig={"CertificateArn": certificate} if certificate else None,
+            ManagedLoginVersion=inputs.get("managedLoginVersion"),
+        )
 
     def _outputs(self, found: dict[str, Any]) -> dict[str, Any]:
         distribution = found["CloudFrontDistribution"]
@@ -205,6 +243,23 @@ class UserPoolClient(ResourceType):
     computed = frozenset({"clientSecret"})
     secret_outputs = frozenset({"clientSecret"})
     autoname = "name"
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        # https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-refresh-token.html
+        failures: list[Failure] = []
+        if (one(inputs.get("refreshTokenRotation")) or {}).get("feature") == "ENABLED":
+            # Cognito allows the refresh flow to a client that names no flow at all.
+            if "ALLOW_REFRESH_TOKEN_AUTH" in (inputs.get("explicitAuthFlows") or ["ALLOW_REFRESH_TOKEN_AUTH"]):
+                reason = "refresh tokens that rotate exclude ALLOW_REFRESH_TOKEN_AUTH: name other explicitAuthFlows"
+                failures.append(Failure("explicitAuthFlows", reason))
+            if not inputs.get("enableTokenRevocation"):
+                failures.append(Failure("enableTokenRevocation", "refresh tokens that rotate need enableTokenRevocation"))
+        # https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_CreateUserPoolClient.html
+        flows = set(inputs.get("allowedOauthFlows") or [])
+        if "client_credentials" in flows and (flows != {"client_credentials"} or not inputs.get("generateSecret")):
+            reason = "client_credentials is for a client with a secret, and with no other flow"
+            failures.append(Failure("allowedOauthFlows", reason))
+        return failures
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         client = aws.client("cognito-idp").create_user_pool_client(
@@ -273,3 +328,178 @@ class UserGroup(ResourceType):
 
     def _settings(self, inputs: Inputs) -> dict[str, Any]:
         return given(Description=inputs.get("description"), Precedence=inputs.get("precedence"), RoleArn=inputs.get("roleArn"))
+
+
+@register
+class ResourceServer(ResourceType):
+    token = "aws:cognito/resourceServer:ResourceServer"
+    arguments = frozenset({"identifier", "name", "userPoolId", "scopes"})
+    required = frozenset({"identifier", "userPoolId"})
+    replaces = frozenset({"identifier", "userPoolId"})
+    nested: ClassVar = {"scopes": {"scopeName": None, "scopeDescription": None}}
+    computed = frozenset({"scopeIdentifiers"})
+    volatile = computed
+    unique = "identifier"
+    autoname = "name"
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        aws.client("cognito-idp").create_resource_server(**self._settings(inputs))
+        return f"{inputs['userPoolId']}|{inputs['identifier']}", self._outputs(inputs)
+
+    def read(self, aws: Aws, _resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        answer = none_if_gone(
+            aws.client("cognito-idp").describe_resource_server, UserPoolId=state["userPoolId"], Identifier=state["identifier"]
+        )
+        if answer is None:
+            return None
+        found = answer["ResourceServer"]
+        scopes = from_aws(found.get("Scopes") or [])
+        mine = state.get("scopes") or []
+        same = sorted(mine, key=lambda scope: scope["scopeName"]) == sorted(scopes, key=lambda scope: scope["scopeName"])
+        return self._outputs({**state, "scopes": mine if same else scopes}) | {
+            "name": found["Name"],
+            "scopes": mine if same else scopes,
+        }
+
+    def update(self, aws: Aws, _resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        aws.client("cognito-idp").update_resource_server(**self._settings(new))
+        return self._outputs(new)
+
+    def delete(self, aws: Aws, _resource_id: str, state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            aws.client("cognito-idp").delete_resource_server(UserPoolId=state["userPoolId"], Identifier=state["identifier"])
+
+    def _settings(self, inputs: Inputs) -> dict[str, Any]:
+        return {
+            "UserPoolId": inputs["userPoolId"],
+            "Identifier": inputs["identifier"],
+            "Name": inputs["name"],
+            "Scopes": to_aws(inputs.get("scopes") or []),
+        }
+
+    def _outputs(self, inputs: Inputs) -> dict[str, Any]:
+        return {"scopeIdentifiers": [f"{inputs['identifier']}/{scope['scopeName']}" for scope in inputs.get("scopes") or []]}
+
+
+@register
+class IdentityProvider(ResourceType):
+    token = "aws:cognito/identityProvider:IdentityProvider"
+    arguments = frozenset({"userPoolId", "providerName", "providerType", "providerDetails", "attributeMapping"})
+    required = frozenset({"userPoolId", "providerName", "providerType", "providerDetails"})
+    replaces = frozenset({"userPoolId", "providerName", "providerType"})
+    nested: ClassVar = {"providerDetails": MAP, "attributeMapping": MAP}
+    unique = "providerName"
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        # https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_CreateIdentityProvider.html
+        required = {
+            "OIDC": {"client_id", "client_secret", "oidc_issuer", "authorize_scopes", "attributes_request_method"},
+            "SAML": {"MetadataURL"},
+        }
+        kind, details = inputs["providerType"], inputs["providerDetails"]
+        if kind is UNKNOWN or details is UNKNOWN:
+            return []
+        if kind not in required:
+            return [Failure("providerType", "the local cloud knows the types OIDC and SAML")]
+        missing = sorted(name for name in required[kind] if not details.get(name))
+        return [Failure("providerDetails", f"the type {kind} needs {', '.join(missing)}")] if missing else []
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        aws.client("cognito-idp").create_identity_provider(
+            **self._place(inputs), ProviderType=inputs["providerType"], **self._settings(inputs)
+        )
+        return f"{inputs['userPoolId']}:{inputs['providerName']}", {}
+
+    def read(self, aws: Aws, _resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        answer = none_if_gone(aws.client("cognito-idp").describe_identity_provider, **self._place(state))
+        if answer is None:
+            return None
+        found = answer["IdentityProvider"]
+        return live(state, providerDetails=found.get("ProviderDetails"), attributeMapping=found.get("AttributeMapping"))
+
+    def update(self, aws: Aws, _resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        aws.client("cognito-idp").update_identity_provider(**self._place(new), **self._settings(new))
+        return {}
+
+    def delete(self, aws: Aws, _resource_id: str, state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            aws.client("cognito-idp").delete_identity_provider(**self._place(state))
+
+    def _place(self, inputs: Inputs) -> dict[str, Any]:
+        return {"UserPoolId": inputs["userPoolId"], "ProviderName": inputs["providerName"]}
+
+    def _settings(self, inputs: Inputs) -> dict[str, Any]:
+        return given(ProviderDetails=inputs["providerDetails"], AttributeMapping=inputs.get("attributeMapping"))
+
+
+ACTION: Shape = {"eventAction": None, "notify": None}
+
+
+@register
+class RiskConfiguration(ResourceType):
+    token = "aws:cognito/riskConfiguration:RiskConfiguration"
+    arguments = frozenset({"userPoolId", "accountTakeoverRiskConfiguration", "compromisedCredentialsRiskConfiguration"})
+    required = frozenset({"userPoolId"})
+    replaces = frozenset({"userPoolId"})
+    nested: ClassVar = {
+        "accountTakeoverRiskConfiguration": {"actions": {"lowAction": ACTION, "mediumAction": ACTION, "highAction": ACTION}},
+        "compromisedCredentialsRiskConfiguration": {"eventFilters": None, "actions": {"eventAction": None}},
+    }
+    unique = "userPoolId"
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        self._put(aws, inputs)
+        return inputs["userPoolId"], {}
+
+    def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        answer = none_if_gone(aws.client("cognito-idp").describe_risk_configuration, UserPoolId=resource_id)
+        found = (answer or {}).get("RiskConfiguration") or {}
+        plain = {name: from_aws(found.get(pascal(name)), self.RENAMES) for name in self.nested}
+        return live(state, **plain) if any(plain.values()) else None
+
+    def update(self, aws: Aws, _resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        self._put(aws, new)
+        return {}
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        # There is no call that deletes it: one that says nothing takes it away.
+        with ignoring_gone():
+            aws.client("cognito-idp").set_risk_configuration(UserPoolId=resource_id)
+
+    RENAMES: ClassVar = {"eventFilters": "EventFilter"}
+
+    def _put(self, aws: Aws, inputs: Inputs) -> None:
+        parts = {pascal(name): to_aws(one(inputs.get(name)), self.RENAMES) for name in self.nested}
+        aws.client("cognito-idp").set_risk_configuration(UserPoolId=inputs["userPoolId"], **given(**parts))
+
+
+@register
+class LogDeliveryConfiguration(ResourceType):
+    token = "aws:cognito/logDeliveryConfiguration:LogDeliveryConfiguration"
+    arguments = frozenset({"userPoolId", "logConfigurations"})
+    required = arguments
+    replaces = frozenset({"userPoolId"})
+    nested: ClassVar = {
+        "logConfigurations": {"eventSource": None, "logLevel": None, "cloudWatchLogsConfiguration": {"logGroupArn": None}}
+    }
+    unique = "userPoolId"
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        self._put(aws, inputs["userPoolId"], inputs["logConfigurations"])
+        return inputs["userPoolId"], {}
+
+    def read(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> dict[str, Any] | None:
+        answer = none_if_gone(aws.client("cognito-idp").get_log_delivery_configuration, UserPoolId=resource_id)
+        found = (answer or {}).get("LogDeliveryConfiguration", {}).get("LogConfigurations")
+        return {"logConfigurations": from_aws(found)} if found else None
+
+    def update(self, aws: Aws, resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        self._put(aws, resource_id, new["logConfigurations"])
+        return {}
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            self._put(aws, resource_id, [])
+
+    def _put(self, aws: Aws, pool_id: str, configurations: list[dict[str, Any]]) -> None:
+        aws.client("cognito-idp").set_log_delivery_configuration(UserPoolId=pool_id, LogConfigurations=to_aws(configurations))

@@ -33,14 +33,68 @@ CUSTOM_RESPONSE: Final[Shape] = {
     "customResponseBodyKey": None,
     "responseHeaders": {"name": None, "value": None},
 }
+FIELD: Final[Shape] = {"uriPath": {}, "method": {}, "singleHeader": {"name": None}, "body": {"oversizeHandling": None}}
+TRANSFORMATIONS: Final[Shape] = {"priority": None, "type": None}
 STATEMENT: Final[dict[str, Any]] = {
     "ipSetReferenceStatement": {"arn": None},
     "rateBasedStatement": {"limit": None, "aggregateKeyType": None, "evaluationWindowSec": None},
+    "byteMatchStatement": {
+        "fieldToMatch": FIELD,
+        "positionalConstraint": None,
+        "searchString": None,
+        "textTransformations": TRANSFORMATIONS,
+    },
+    "sizeConstraintStatement": {
+        "fieldToMatch": FIELD,
+        "comparisonOperator": None,
+        "size": None,
+        "textTransformations": TRANSFORMATIONS,
+    },
+    "labelMatchStatement": {"key": None, "scope": None},
+    "managedRuleGroupStatement": {
+        "name": None,
+        "vendorName": None,
+        "ruleActionOverrides": {
+            "name": None,
+            "actionToUse": {"allow": {}, "count": {}, "challenge": {}, "block": {"customResponse": CUSTOM_RESPONSE}},
+        },
+    },
 }
 # Statements contain statements.
 STATEMENT["notStatement"] = {"statement": STATEMENT}
 STATEMENT["andStatement"] = STATEMENT["orStatement"] = {"statements": STATEMENT}
 STATEMENT["rateBasedStatement"]["scopeDownStatement"] = STATEMENT
+
+
+# The managed rule groups that are known here, and their rules: AWS WAF refuses a name that it does not know, the emulator none.
+# https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-list.html
+MANAGED_GROUPS: Final[dict[str, frozenset[str]]] = {
+    "AWSManagedRulesCommonRuleSet": frozenset(
+        {
+            *("NoUserAgent_HEADER", "UserAgent_BadBots_HEADER", "SizeRestrictions_QUERYSTRING", "SizeRestrictions_Cookie_HEADER"),
+            *("SizeRestrictions_BODY", "SizeRestrictions_URIPATH", "RestrictedExtensions_URIPATH"),
+            "RestrictedExtensions_QUERYARGUMENTS",
+            *(f"EC2MetaDataSSRF_{part}" for part in ("BODY", "COOKIE", "URIPATH", "QUERYARGUMENTS")),
+            *(f"GenericLFI_{part}" for part in ("QUERYARGUMENTS", "URIPATH", "BODY")),
+            *(f"GenericRFI_{part}" for part in ("QUERYARGUMENTS", "URIPATH", "BODY")),
+            *(f"CrossSiteScripting_{part}" for part in ("COOKIE", "QUERYARGUMENTS", "BODY", "URIPATH")),
+        }
+    ),
+    "AWSManagedRulesKnownBadInputsRuleSet": frozenset(
+        {
+            *("Host_localhost_HEADER", "PROPFIND_METHOD", "ExploitablePaths_URIPATH", "ReactJSRCE_BODY"),
+            *(f"JavaDeserializationRCE_{part}" for part in ("HEADER", "BODY", "URIPATH", "QUERYSTRING")),
+            *(f"Log4JRCE_{part}" for part in ("HEADER", "BODY", "URIPATH", "QUERYSTRING")),
+        }
+    ),
+    "AWSManagedRulesAmazonIpReputationList": frozenset(
+        {"AWSManagedIPReputationList", "AWSManagedReconnaissanceList", "AWSManagedIPDDoSList"}
+    ),
+    "AWSManagedRulesAnonymousIpList": frozenset({"AnonymousIPList", "HostingProviderIPList"}),
+}
+
+# Pulumi's name of a kind of protected resource -> the API's.
+INSPECTED: Final = {"apiGateway": "API_GATEWAY", "cognitoUserPool": "COGNITO_USER_POOL"}
 
 
 def _update_tags(aws: Aws, arn: str, old: dict[str, Any], new: Inputs) -> None:
@@ -75,6 +129,23 @@ def _response_headers(value: Any) -> Iterator[str]:
                 yield from (str(header["name"]) for header in item)
             else:
                 yield from _response_headers(item)
+
+
+def _faults(rule: Any) -> Iterator[str]:
+    """Why AWS WAF would not take a rule. https://docs.aws.amazon.com/waf/latest/APIReference/API_Rule.html"""
+    if not isinstance(rule, dict) or not isinstance(rule.get("statement"), dict):
+        return
+    group = rule["statement"].get("managedRuleGroupStatement")
+    wanted, other = ("overrideAction", "action") if group else ("action", "overrideAction")
+    if not rule.get(wanted) or rule.get(other):
+        yield f"the rule {rule['name']} needs {wanted} and no {other}"
+    if group:
+        rules = MANAGED_GROUPS.get(group["name"], frozenset()) if group["vendorName"] == "AWS" else frozenset()
+        if not rules:
+            yield f"the managed rule group {group['name']} is not known here: add it to MANAGED_GROUPS"
+        for override in group.get("ruleActionOverrides") or [] if rules else []:
+            if override["name"] not in rules:
+                yield f"the managed rule group {group['name']} has no rule {override['name']}"
 
 
 @register
@@ -130,7 +201,17 @@ class IpSet(ResourceType):
 class WebAcl(ResourceType):
     token = "aws:wafv2/webAcl:WebAcl"
     arguments = frozenset(
-        {"name", "scope", "description", "defaultAction", "rules", "customResponseBodies", "visibilityConfig", "tags"}
+        {
+            "name",
+            "scope",
+            "description",
+            "defaultAction",
+            "rules",
+            "customResponseBodies",
+            "associationConfig",
+            "visibilityConfig",
+            "tags",
+        }
     )
     required = frozenset({"scope", "defaultAction", "visibilityConfig"})
     replaces = frozenset({"name", "scope"})
@@ -138,10 +219,12 @@ class WebAcl(ResourceType):
         "defaultAction": {"allow": {}, "block": {"customResponse": CUSTOM_RESPONSE}},
         "visibilityConfig": VISIBILITY,
         "customResponseBodies": {"key": None, "content": None, "contentType": None},
+        "associationConfig": {"requestBodies": {name: {"defaultSizeInspectionLimit": None} for name in INSPECTED}},
         "rules": {
             "name": None,
             "priority": None,
             "action": {"allow": {}, "count": {}, "block": {"customResponse": CUSTOM_RESPONSE}},
+            "overrideAction": {"count": {}, "none": {}},
             "statement": STATEMENT,
             "visibilityConfig": VISIBILITY,
         },
@@ -152,10 +235,16 @@ class WebAcl(ResourceType):
     autoname = "name"
 
     def check(self, inputs: Inputs, /) -> list[Failure]:
-        # The emulator takes it, AWS does not: https://docs.aws.amazon.com/waf/latest/APIReference/API_CustomResponse.html
-        if "content-type" in {name.lower() for name in _response_headers([inputs.get("defaultAction"), inputs.get("rules")])}:
-            return [Failure("rules", "a custom response cannot have the header content-type: its body's contentType says it")]
-        return []
+        # What AWS refuses and the emulator takes.
+        rules = inputs.get("rules")
+        reasons = [reason for rule in rules for reason in _faults(rule)] if isinstance(rules, list) else []
+        # https://docs.aws.amazon.com/waf/latest/APIReference/API_CustomResponse.html
+        if "content-type" in {name.lower() for name in _response_headers([inputs.get("defaultAction"), rules])}:
+            reasons.append("a custom response cannot have the header content-type: its body's contentType says it")
+        priorities = [rule["priority"] for rule in rules or [] if isinstance(rule, dict)] if isinstance(rules, list) else []
+        if len(set(priorities)) < len(priorities):
+            reasons.append("two rules have the same priority: give each its own")
+        return [Failure("rules", reason) for reason in reasons]
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         made = aws.client("wafv2").create_web_acl(
@@ -188,7 +277,11 @@ class WebAcl(ResourceType):
             body["key"]: {"ContentType": body["contentType"], "Content": body["content"]}
             for body in inputs.get("customResponseBodies") or []
         }
+        limits = one((one(inputs.get("associationConfig")) or {}).get("requestBodies")) or {}
         return given(
+            AssociationConfig={"RequestBody": {INSPECTED[name]: to_aws(limit) for name, limit in limits.items()}}
+            if limits
+            else None,
             DefaultAction=to_aws(one(inputs["defaultAction"]), RENAMES),
             VisibilityConfig=to_aws(one(inputs["visibilityConfig"]), RENAMES),
             Rules=to_aws(inputs.get("rules") or [], RENAMES),

@@ -114,3 +114,143 @@ def test_a_group_can_be_made_changed_and_deleted(make: Callable[..., Any], pool:
     made.delete()
     assert made.read() is None
     made.delete()
+
+
+def test_a_group_of_threat_protection_settings_needs_the_plan_that_has_them(refusals: Callable[..., list[str]]) -> None:
+    add_ons = {"advancedSecurityMode": "ENFORCED", "advancedSecurityAdditionalFlows": {"customAuthMode": "ENFORCED"}}
+    (reason,) = refusals(POOL, name="x", userPoolTier="ESSENTIALS", userPoolAddOns=add_ons)
+    assert "PLUS" in reason
+    assert refusals(POOL, name="x", userPoolTier="PLUS", userPoolAddOns=add_ons) == []
+
+
+def test_threat_protection_its_actions_and_its_log_can_be_set_changed_and_taken_away(
+    make: Callable[..., Any], cloud: Any
+) -> None:
+    add_ons = {"advancedSecurityMode": "AUDIT", "advancedSecurityAdditionalFlows": {"customAuthMode": "AUDIT"}}
+    pool = make(POOL, name="guarded", userPoolTier="PLUS", userPoolAddOns=add_ons)
+    cognito = cloud.client("cognito-idp")
+    found = cognito.describe_user_pool(UserPoolId=pool.id)["UserPool"]["UserPoolAddOns"]
+    assert found == {"AdvancedSecurityMode": "AUDIT", "AdvancedSecurityAdditionalFlows": {"CustomAuthMode": "AUDIT"}}
+
+    block = {"eventAction": "BLOCK", "notify": False}
+    made = make(
+        "aws:cognito/riskConfiguration:RiskConfiguration",
+        userPoolId=pool.id,
+        accountTakeoverRiskConfiguration={"actions": {"highAction": block}},
+        compromisedCredentialsRiskConfiguration={"eventFilters": ["SIGN_IN"], "actions": {"eventAction": "BLOCK"}},
+    )
+    assert made.drift() == {}
+    made.update(accountTakeoverRiskConfiguration={"actions": {"highAction": block, "mediumAction": block}})
+    found = cognito.describe_risk_configuration(UserPoolId=pool.id)["RiskConfiguration"]
+    assert found["AccountTakeoverRiskConfiguration"]["Actions"]["MediumAction"] == {"EventAction": "BLOCK", "Notify": False}
+    assert found["CompromisedCredentialsRiskConfiguration"] == {"EventFilter": ["SIGN_IN"], "Actions": {"EventAction": "BLOCK"}}
+    assert made.drift() == {}
+    made.delete()
+    assert made.read() is None
+    made.delete()
+
+    group = {"cloudWatchLogsConfiguration": {"logGroupArn": "arn:aws:logs:us-east-1:123456789012:log-group:/aws/vendedlogs/x"}}
+    made = make(
+        "aws:cognito/logDeliveryConfiguration:LogDeliveryConfiguration",
+        userPoolId=pool.id,
+        logConfigurations=[{"eventSource": "userAuthEvents", "logLevel": "INFO", **group}],
+    )
+    assert made.drift() == {}
+    made.update(logConfigurations=[{"eventSource": "userNotification", "logLevel": "ERROR", **group}])
+    (found,) = cognito.get_log_delivery_configuration(UserPoolId=pool.id)["LogDeliveryConfiguration"]["LogConfigurations"]
+    assert (found["EventSource"], found["LogLevel"]) == ("userNotification", "ERROR")
+    made.delete()
+    assert made.read() is None
+    made.delete()
+    pool.delete()
+    made.delete()
+    assert made.read() is None
+
+
+def test_a_custom_domain_has_a_certificate_of_the_one_region(
+    make: Callable[..., Any], refusals: Callable[..., list[str]], pool: Any, cloud: Any
+) -> None:
+    token = "aws:cognito/userPoolDomain:UserPoolDomain"
+    certificate = "arn:aws:acm:us-east-1:123456789012:certificate/"
+    (reason,) = refusals(
+        token, domain="auth.example.org", userPoolId="x", certificateArn=f"{certificate}a".replace("east", "west")
+    )
+    assert "us-east-1" in reason
+    made = make(token, domain="auth.example.org", userPoolId=pool.id, certificateArn=f"{certificate}a", managedLoginVersion=1)
+    assert made.drift() == {}
+    assert made.state["cloudfrontDistribution"].endswith("cloudfront.net")
+    made.update(certificateArn=f"{certificate}b")
+    found = cloud.client("cognito-idp").describe_user_pool_domain(Domain="auth.example.org")["DomainDescription"]
+    assert found["CustomDomainConfig"] == {"CertificateArn": f"{certificate}b"}
+    assert made.drift() == {}
+    made.delete()
+    assert made.read() is None
+
+
+def test_a_resource_server_can_be_made_changed_and_deleted(make: Callable[..., Any], pool: Any, cloud: Any) -> None:
+    scopes = [{"scopeName": f"models:{verb}", "scopeDescription": verb} for verb in ("write", "read")]
+    made = make("aws:cognito/resourceServer:ResourceServer", identifier="api", name="API", userPoolId=pool.id, scopes=scopes)
+    assert made.state["scopeIdentifiers"] == ["api/models:write", "api/models:read"]
+    assert made.drift() == {}
+    state = made.update(scopes=scopes[:1], name="The API")
+    assert state["scopeIdentifiers"] == ["api/models:write"]
+    found = cloud.client("cognito-idp").describe_resource_server(UserPoolId=pool.id, Identifier="api")["ResourceServer"]
+    assert (found["Name"], [scope["ScopeName"] for scope in found["Scopes"]]) == ("The API", ["models:write"])
+    assert made.drift() == {}
+    made.delete()
+    assert made.read() is None
+    made.delete()
+
+
+def test_an_identity_provider_can_be_made_changed_and_deleted(
+    make: Callable[..., Any], refusals: Callable[..., list[str]], pool: Any
+) -> None:
+    token = "aws:cognito/identityProvider:IdentityProvider"
+    details = {
+        "client_id": "id",
+        "client_secret": "secret",
+        "oidc_issuer": "https://idp.example.org",
+        "authorize_scopes": "openid",
+        "attributes_request_method": "GET",
+    }
+    place = {"userPoolId": pool.id, "providerName": "University"}
+    (reason,) = refusals(token, **place, providerType="OIDC", providerDetails={**details, "client_secret": ""})
+    assert reason == "the type OIDC needs client_secret"
+    (reason,) = refusals(token, **place, providerType="Facebook", providerDetails=details)
+    assert "OIDC and SAML" in reason
+    made = make(token, **place, providerType="OIDC", providerDetails=details, attributeMapping={"email": "email"})
+    assert made.drift() == {}
+    made.update(providerDetails={**details, "client_id": "other"})
+    assert made.read()["providerDetails"]["client_id"] == "other"
+    assert made.drift() == {}
+    made.delete()
+    assert made.read() is None
+    made.delete()
+
+
+def test_refresh_tokens_that_rotate_exclude_the_other_way_to_refresh(
+    make: Callable[..., Any], refusals: Callable[..., list[str]], pool: Any, cloud: Any
+) -> None:
+    rotation = {"feature": "ENABLED", "retryGracePeriodSeconds": 60}
+    rotating = {"refreshTokenRotation": rotation, "explicitAuthFlows": ["ALLOW_CUSTOM_AUTH"], "enableTokenRevocation": True}
+    for change in ({"explicitAuthFlows": ["ALLOW_REFRESH_TOKEN_AUTH"]}, {"explicitAuthFlows": []}, {"explicitAuthFlows": None}):
+        (reason,) = refusals(CLIENT, name="x", userPoolId="x", **{**rotating, **change})
+        assert "ALLOW_REFRESH_TOKEN_AUTH" in reason
+    (reason,) = refusals(CLIENT, name="x", userPoolId="x", **{**rotating, "enableTokenRevocation": False})
+    assert "enableTokenRevocation" in reason
+    made = make(CLIENT, name="rotating", userPoolId=pool.id, **rotating)
+    assert made.drift() == {}
+    made.update(refreshTokenRotation=None)
+    client = cloud.client("cognito-idp").describe_user_pool_client(UserPoolId=pool.id, ClientId=made.id)["UserPoolClient"]
+    assert not client.get("RefreshTokenRotation"), "an update sets what it leaves out back to its default"
+    assert client["ClientName"] == "rotating"
+
+
+@pytest.mark.parametrize("change", [{"generateSecret": False}, {"allowedOauthFlows": ["client_credentials", "code"]}])
+def test_client_credentials_are_for_clients_that_hold_a_secret_and_do_nothing_else(
+    refusals: Callable[..., list[str]], change: dict[str, Any]
+) -> None:
+    given = {"generateSecret": True, "allowedOauthFlows": ["client_credentials"]}
+    assert refusals(CLIENT, name="x", userPoolId="x", **given) == []
+    (reason,) = refusals(CLIENT, name="x", userPoolId="x", **{**given, **change})
+    assert "client_credentials" in reason

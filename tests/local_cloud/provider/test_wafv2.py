@@ -121,12 +121,102 @@ def test_a_logging_configuration_redacts_what_it_is_told(make: Callable[..., Any
     made.delete()
 
 
+def managed_rule(name: str, **changes: Any) -> dict[str, Any]:
+    override = {"name": "HostingProviderIPList", "actionToUse": {"challenge": {}}}
+    group = {"vendorName": "AWS", "name": name, "ruleActionOverrides": [override]}
+    rule = {"name": "managed", "priority": 2, "overrideAction": {"none": {}}, "statement": {"managedRuleGroupStatement": group}}
+    return rule | {"visibilityConfig": VISIBLE} | changes
+
+
+def post_to(ending: str) -> dict[str, Any]:
+    none = [{"priority": 0, "type": "NONE"}]
+    method = {
+        "fieldToMatch": {"method": {}},
+        "positionalConstraint": "EXACTLY",
+        "searchString": "POST",
+        "textTransformations": none,
+    }
+    path = {
+        "fieldToMatch": {"uriPath": {}},
+        "positionalConstraint": "ENDS_WITH",
+        "searchString": ending,
+        "textTransformations": [{"priority": 0, "type": "URL_DECODE"}],
+    }
+    return {"andStatement": {"statements": [{"byteMatchStatement": method}, {"byteMatchStatement": path}]}}
+
+
+def test_what_a_request_says_and_how_large_it_is_reach_waf_as_its_api_spells_them(make: Callable[..., Any], cloud: Any) -> None:
+    size = {
+        "fieldToMatch": {"body": {"oversizeHandling": "MATCH"}},
+        "comparisonOperator": "GT",
+        "size": 65536,
+        "textTransformations": [{"priority": 0, "type": "NONE"}],
+    }
+    scoped = rate_rule(100) | {"priority": 3}
+    scoped["statement"]["rateBasedStatement"]["scopeDownStatement"] = post_to("/token")
+    body = {"name": "body", "priority": 1, "action": {"block": {}}, "visibilityConfig": VISIBLE}
+    label = {**body, "name": "label", "priority": 4}
+    made = make(
+        "aws:wafv2/webAcl:WebAcl",
+        **acl_arguments(
+            "content",
+            body | {"statement": {"sizeConstraintStatement": size}},
+            managed_rule("AWSManagedRulesAnonymousIpList"),
+            scoped,
+            label | {"statement": {"labelMatchStatement": {"scope": "LABEL", "key": "awswaf:managed:aws:x:y"}}},
+        ),
+        associationConfig={
+            "requestBodies": [
+                {
+                    "apiGateway": {"defaultSizeInspectionLimit": "KB_64"},
+                    "cognitoUserPool": {"defaultSizeInspectionLimit": "KB_16"},
+                }
+            ]
+        },
+    )
+    assert made.drift() == {}
+    acl = cloud.client("wafv2").get_web_acl(Name="content", Scope="REGIONAL", Id=made.id)["WebACL"]
+    rules = {rule["Name"]: rule for rule in acl["Rules"]}
+    assert rules["body"]["Statement"]["SizeConstraintStatement"]["FieldToMatch"] == {"Body": {"OversizeHandling": "MATCH"}}
+    method, path = rules["rate"]["Statement"]["RateBasedStatement"]["ScopeDownStatement"]["AndStatement"]["Statements"]
+    assert method["ByteMatchStatement"]["SearchString"] == b"POST"
+    assert path["ByteMatchStatement"]["TextTransformations"] == [{"Priority": 0, "Type": "URL_DECODE"}]
+    group = rules["managed"]["Statement"]["ManagedRuleGroupStatement"]
+    assert rules["managed"]["OverrideAction"] == {"None": {}}
+    assert group["RuleActionOverrides"] == [{"Name": "HostingProviderIPList", "ActionToUse": {"Challenge": {}}}]
+    assert rules["label"]["Statement"]["LabelMatchStatement"] == {"Scope": "LABEL", "Key": "awswaf:managed:aws:x:y"}
+    limits = acl["AssociationConfig"]["RequestBody"]
+    assert limits == {
+        "API_GATEWAY": {"DefaultSizeInspectionLimit": "KB_64"},
+        "COGNITO_USER_POOL": {"DefaultSizeInspectionLimit": "KB_16"},
+    }
+    made.update(associationConfig=None)
+    acl = cloud.client("wafv2").get_web_acl(Name="content", Scope="REGIONAL", Id=made.id)["WebACL"]
+    assert not acl.get("AssociationConfig")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (managed_rule("AWSManagedRulesAnonymousIPList"), "AWSManagedRulesAnonymousIPList is not known"),
+        (managed_rule("AWSManagedRulesCommonRuleSet"), "has no rule HostingProviderIPList"),
+        (managed_rule("AWSManagedRulesAnonymousIpList", overrideAction={}), "needs overrideAction and no action"),
+        (managed_rule("AWSManagedRulesAnonymousIpList", action={"block": {}}), "needs overrideAction and no action"),
+        (rate_rule(100) | {"overrideAction": {"none": {}}}, "needs action and no overrideAction"),
+        (rate_rule(100) | {"priority": 7}, "same priority"),
+    ],
+)
+def test_a_rule_that_aws_would_not_take_is_refused(refusals: Callable[..., list[str]], rule: dict[str, Any], words: str) -> None:
+    (reason,) = refusals("aws:wafv2/webAcl:WebAcl", **acl_arguments("refused", rule, rate_rule(100) | {"priority": 7}))
+    assert words in reason
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"statement": {"geoMatchStatement": {"countryCodes": ["DE"]}}}, "rules[0].statement.geoMatchStatement"),
         ({"action": {"captcha": {}}}, "rules[0].action.captcha"),
-        ({"overrideAction": {"none": {}}}, "rules[0].overrideAction"),
+        ({"ruleLabels": [{"name": "x"}]}, "rules[0].ruleLabels"),
     ],
 )
 def test_a_rule_that_the_edge_would_not_know_is_refused(
