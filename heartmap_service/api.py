@@ -292,8 +292,8 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 def main() -> None:
     """Serves until SIGTERM, then ends the calls in hand."""
-    configure("api")
     settings = load(ApiSettings)
+    configure("api", settings.log_level)
     # Bodies above 1 MB are spooled to a file; the root file system is read-only.
     tempfile.tempdir = str(settings.scratch_dir)
     with self_signed(settings.internal_host) as certificate:

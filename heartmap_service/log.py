@@ -5,8 +5,13 @@ import logging
 import structlog
 
 
-def configure(process: str) -> None:
-    """Sets structlog and the standard library's logging up for this process, ``api`` or ``worker``."""
+def configure(process: str, level: str) -> None:
+    """Sets structlog and the standard library's logging up.
+
+    Args:
+        process: ``api`` or ``worker``.
+        level: the least that this service's own lines must be, ``INFO`` or ``DEBUG``.
+    """
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -16,12 +21,13 @@ def configure(process: str) -> None:
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(),
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=structlog.processors.JSONRenderer())
     )
+    # Not at the level above: below WARNING the libraries write headers and bodies of requests to AWS, credentials among them.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     structlog.contextvars.bind_contextvars(process=process)

@@ -37,15 +37,18 @@ class ServiceSettings(BaseSettings):
     max_upload_bytes: int = Field(default=5 * GIB, ge=1 * MIB, le=1024 * GIB)
     job_memory_bytes: int = Field(default=4 * GIB, ge=2 * GIB)
     """Address space of one analysis. HeartMAP's imports alone take 0.7 GB of it."""
+    log_level: Literal["INFO", "DEBUG"] = "INFO"
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     region: str = Field(validation_alias="AWS_REGION")
     aws_endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
 
 
 class WorkerSettings(ServiceSettings):
-    """``numba_cache_seed`` is a directory that heartmap_service.warm made; each job gets a copy of its own."""
+    """``numba_cache_seed`` is a directory that heartmap_service.warm made; each job gets a copy of its own. ``ecs_agent_uri`` is
+    where ECS lets a task speak of itself; there is none outside ECS."""
 
     numba_cache_seed: DirectoryPath | None = None
+    ecs_agent_uri: str | None = Field(default=None, validation_alias="ECS_AGENT_URI")
 
 
 class ApiSettings(ServiceSettings):
@@ -82,4 +85,4 @@ def load(kind: type[Settings]) -> Settings:
 
 def _variable(location: tuple[int | str, ...]) -> str:
     name = str(location[0])
-    return name if name.startswith("AWS_") else f"HEARTMAP_{name.upper()}"
+    return name if name.startswith(("AWS_", "ECS_")) else f"HEARTMAP_{name.upper()}"

@@ -1,8 +1,8 @@
 """The worker: ``python -m heartmap_service.worker`` takes one message after the other, checks uploads and runs analyses.
 
 Nothing is lost: a message leaves the queue only when what it asked for has ended, in the table, one way or the other. Nothing
-runs twice at once: an analysis belongs to whoever claimed its attempt, for as long as the lease is renewed. At SIGTERM the job
-in hand goes back.
+runs twice at once: an analysis belongs to whoever claimed its attempt, for as long as the lease is renewed. While a job runs, its
+task is protected from being scaled in. At SIGTERM the job in hand goes back.
 """
 
 import signal
@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from heartmap_service import sandbox
 from heartmap_service.clients import Clients, connect
 from heartmap_service.log import configure
+from heartmap_service.protection import TaskProtection
 from heartmap_service.queue import CheckUploads, Malformed, Message, Queue, RunAnalysis
 from heartmap_service.sandbox import JobDirectory, JobFailed, JobStopped, KeepGoing, Limits, job_directory
 from heartmap_service.settings import GIB, WorkerSettings, load
@@ -47,6 +48,7 @@ class Worker:
         self._objects = Uploads(clients.s3, settings.uploads_bucket)
         self._results = Results(clients.s3, settings.results_bucket)
         self._queue = Queue(clients.sqs, settings.queue_url)
+        self._protection = TaskProtection(settings.ecs_agent_uri)
         self._stop = stop
         self._limits = Limits(memory=settings.job_memory_bytes)
 
@@ -73,10 +75,14 @@ class Worker:
         with structlog.contextvars.bound_contextvars(message_id=message.message_id):
             match message.work:
                 case RunAnalysis(analysis_id, request_id):
-                    with structlog.contextvars.bound_contextvars(analysis_id=analysis_id, request_id=request_id):
+                    with (
+                        structlog.contextvars.bound_contextvars(analysis_id=analysis_id, request_id=request_id),
+                        self._protection.held(),
+                    ):
                         self._run_analysis(message, analysis_id)
                 case CheckUploads(upload_ids):
-                    self._check_uploads(message, upload_ids)
+                    with self._protection.held():
+                        self._check_uploads(message, upload_ids)
                 case Malformed():
                     _log.error("malformed message, left for the dead-letter queue")
                 case _:
@@ -86,7 +92,7 @@ class Worker:
     # Uploads
 
     def _check_uploads(self, message: Message, upload_ids: tuple[str, ...]) -> None:
-        renewal = _Renewal(self._queue, message)
+        renewal = _Renewal(self._queue, message, self._protection)
 
         def keep_going(_stage: str, _progress: float) -> bool:
             renewal.renew()
@@ -153,7 +159,7 @@ class Worker:
         self._queue.done(message)
 
     def _attempt(self, message: Message, analysis: Analysis) -> None:
-        beat = _Heartbeat(self._store, self._queue, analysis, message, self._stop)
+        beat = _Heartbeat(self._store, analysis, _Renewal(self._queue, message, self._protection), self._stop)
         with job_directory(self._settings.scratch_dir, self._settings.numba_cache_seed) as directory:
             if not self._download(analysis.upload_id, directory, beat):
                 raise JobFailed("upload_missing", "The data set is gone. Upload it again.")
@@ -209,14 +215,16 @@ class Worker:
 
 
 class _Renewal:
-    """Keeps the message in hand hidden from other workers."""
+    """Keeps the message in hand hidden from other workers, and this worker's task from being scaled in."""
 
-    def __init__(self, queue: Queue, message: Message) -> None:
+    def __init__(self, queue: Queue, message: Message, protection: TaskProtection) -> None:
         self._queue = queue
         self._message = message
+        self._protection = protection
         self._renewed = time.monotonic()
 
     def renew(self) -> None:
+        self._protection.renew()
         now = time.monotonic()
         if now - self._renewed >= RENEWAL:
             self._queue.keep(self._message, VISIBILITY)
@@ -226,10 +234,10 @@ class _Renewal:
 class _Heartbeat:
     """Renews the lease and the message, shows progress, and hears of a cancellation."""
 
-    def __init__(self, store: JobStore, queue: Queue, analysis: Analysis, message: Message, stop: threading.Event) -> None:
+    def __init__(self, store: JobStore, analysis: Analysis, renewal: _Renewal, stop: threading.Event) -> None:
         self._store = store
         self._analysis = analysis
-        self._renewal = _Renewal(queue, message)
+        self._renewal = renewal
         self._stop = stop
         self._beaten = time.monotonic()
 
@@ -249,8 +257,8 @@ class _Heartbeat:
 
 def main() -> None:
     """Works until SIGTERM or SIGINT."""
-    configure("worker")
     settings = load(WorkerSettings)
+    configure("worker", settings.log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

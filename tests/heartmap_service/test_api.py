@@ -172,7 +172,7 @@ def test_analyze_answers_a_bad_data_set_with_its_own_code(
 
 
 def test_every_call_is_one_log_line_with_the_request_id(analyst: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    api.configure("api")
+    api.configure("api", "INFO")
     analyst.call("GET", "/analyses")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [call] = [line for line in lines if line["event"] == "call"]

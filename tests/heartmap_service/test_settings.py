@@ -44,7 +44,9 @@ def test_the_environment_of_the_task_definition_is_enough(environment: pytest.Mo
     settings = load(ApiSettings)
     assert settings.assertion_keys == {"k1": b"\x01" * 32}
     assert (settings.port, settings.bind_address, settings.stage) == (8443, "127.0.0.1", "live")
-    assert load(WorkerSettings).aws_endpoint_url is None
+    assert settings.log_level == "INFO"
+    worker = load(WorkerSettings)
+    assert (worker.aws_endpoint_url, worker.ecs_agent_uri) == (None, None)
     assert KEY not in repr(settings)
 
 
@@ -66,6 +68,7 @@ def test_a_missing_setting_refuses_the_start_and_is_named(environment: pytest.Mo
         ("HEARTMAP_PORT", "70000"),
         ("HEARTMAP_JOB_MEMORY_BYTES", "1000"),
         ("HEARTMAP_MAX_UPLOAD_BYTES", "lots"),
+        ("HEARTMAP_LOG_LEVEL", "TRACE"),
         ("HEARTMAP_ASSERTION_KEYS", "s3cret"),
         ("HEARTMAP_ASSERTION_KEYS", '{"assertion_keys": {}}'),
         ("HEARTMAP_ASSERTION_KEYS", '{"assertion_keys": {"k": "s3cret=="}}'),
@@ -78,6 +81,13 @@ def test_a_malformed_setting_is_named_and_its_value_is_not(environment: pytest.M
         load(ApiSettings)
     assert name in str(refused.value)
     assert "s3cret" not in str(refused.value)
+
+
+def test_ecs_says_where_its_agent_is(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ECS_AGENT_URI", "http://169.254.170.2/api/1")
+    environment.setenv("HEARTMAP_LOG_LEVEL", "DEBUG")
+    worker = load(WorkerSettings)
+    assert (worker.ecs_agent_uri, worker.log_level) == ("http://169.254.170.2/api/1", "DEBUG")
 
 
 def test_a_cache_seed_that_is_not_there_refuses_the_start(environment: pytest.MonkeyPatch) -> None:
