@@ -1,0 +1,95 @@
+"""What moto lacks of CloudWatch Logs, or does otherwise. Applied with the other fixes, see `moto_fixes`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from moto.logs import models
+from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundException
+from moto.logs.responses import LogsResponse
+
+from local_cloud import filter_pattern
+from local_cloud.moto_patching import add, replace
+
+
+def change_keys_in_place() -> None:
+    """CloudWatch Logs: AssociateKmsKey and DisassociateKmsKey. moto lacks both.
+
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_AssociateKmsKey.html
+    """
+
+    def group(self: Any) -> Any:
+        found = self.logs_backend.groups.get(self._get_param("logGroupName"))
+        if found is None:
+            raise ResourceNotFoundException
+        return found
+
+    def associate_kms_key(self: Any) -> str:
+        group(self).kms_key_id = self._get_param("kmsKeyId")
+        return ""
+
+    def disassociate_kms_key(self: Any) -> str:
+        group(self).kms_key_id = None
+        return ""
+
+    add(LogsResponse, "associate_kms_key", associate_kms_key)
+    add(LogsResponse, "disassociate_kms_key", disassociate_kms_key)
+
+
+def put_metric_filters() -> None:
+    """CloudWatch Logs: PutMetricFilter needs the log group and a pattern, and puts the filter in the place of its namesake; the
+    filters of a log group go with it. moto takes any pattern for any group, and keeps both filters.
+
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutMetricFilter.html
+    """
+
+    def make_put(original: Any) -> Any:
+        def put_metric_filter(
+            self: Any, filter_name: str, filter_pattern: str, log_group_name: str, metric_transformations: Any
+        ) -> None:
+            if log_group_name not in self.groups:
+                raise ResourceNotFoundException
+            _checked(filter_pattern)
+            self.filters.delete_filter(filter_name, log_group_name)
+            original(self, filter_name, filter_pattern, log_group_name, metric_transformations)
+
+        return put_metric_filter
+
+    def make_delete(original: Any) -> Any:
+        def delete_log_group(self: Any, log_group_name: str) -> None:
+            original(self, log_group_name)
+            self.filters.metric_filters = [one for one in self.filters.metric_filters if one["logGroupName"] != log_group_name]
+
+        return delete_log_group
+
+    replace(models.LogsBackend, "put_metric_filter", make_put)
+    replace(models.LogsBackend, "delete_log_group", make_delete)
+
+
+def try_metric_filters() -> None:
+    """CloudWatch Logs: TestMetricFilter tells which of some lines a pattern matches. moto lacks it.
+
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_TestMetricFilter.html
+    """
+
+    def test_metric_filter(self: Any) -> str:
+        pattern, lines = _checked(self._get_param("filterPattern")), self._get_param("logEventMessages")
+        found = [(number, line) for number, line in enumerate(lines, 1) if filter_pattern.matches(pattern, line)]
+        return json.dumps(
+            {"matches": [{"eventNumber": number, "eventMessage": line, "extractedValues": {}} for number, line in found]}
+        )
+
+    add(LogsResponse, "test_metric_filter", test_metric_filter)
+
+
+def _checked(pattern: str) -> str:
+    try:
+        filter_pattern.parse(pattern)
+    except filter_pattern.PatternError as error:
+        raise InvalidParameterException(f"Invalid metric filter pattern: {error}") from error
+    return pattern
+
+
+FIXES: tuple[Callable[[], None], ...] = (change_keys_in_place, put_metric_filters, try_metric_filters)
