@@ -4,14 +4,15 @@ The secret is 256 random bits, so a fast keyed hash is enough: the table holds H
 not in the table. A key is looked up by its public id, and proved by comparing the digests in constant time.
 
 An item: ``public_id`` S, ``digest`` S (hex), ``principal`` S, ``scopes`` SS (absent: none), ``expires_at`` N and ``revoked_at`` N
-(both optional, seconds since the epoch; ``revoked_at`` counts from the moment it is there).
+(both optional, seconds since the epoch; ``revoked_at`` counts from the moment it is there). What ``POST /token`` gives to an IAM
+role is such a key as well: its principal is the role, and it has ``groups`` SS, which only a key that ends may have.
 """
 
 import hmac
 import re
 from typing import Any
 
-from lambda_authorizer.access_policy import SCOPES
+from lambda_authorizer.access_policy import GROUPS, SCOPES
 from lambda_authorizer.aws import Aws, AwsError
 from lambda_authorizer.policy import API_KEY, Caller
 from lambda_authorizer.reasons import Fault, Reason, Refused
@@ -81,7 +82,10 @@ def verify(key: str, key_id: str, item: dict[str, Any] | None, *, pepper: bytes,
     end = _number(item, "expires_at")
     if end is not None and now >= end:
         raise Refused(Reason.KEY_EXPIRED)
-    return Caller(_string(item, "principal", _PRINCIPAL), frozenset(), _scopes(item), API_KEY, key_id=key_id)
+    groups, scopes = GROUPS & _names(item, "groups"), SCOPES & _names(item, "scopes")
+    if groups and end is None:
+        raise Fault(Reason.KEY_RECORD_MALFORMED)
+    return Caller(_string(item, "principal", _PRINCIPAL), groups, scopes, API_KEY, key_id=key_id)
 
 
 def _attribute(item: dict[str, Any], name: str, kind: str) -> Any:
@@ -110,10 +114,10 @@ def _number(item: dict[str, Any], name: str) -> int | None:
     return int(value)
 
 
-def _scopes(item: dict[str, Any]) -> frozenset[str]:
-    scopes = _attribute(item, "scopes", "SS")
-    if scopes is None:
+def _names(item: dict[str, Any], attribute: str) -> frozenset[str]:
+    names = _attribute(item, attribute, "SS")
+    if names is None:
         return frozenset()
-    if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise Fault(Reason.KEY_RECORD_MALFORMED)
-    return SCOPES.intersection(scopes)
+    return frozenset(names)

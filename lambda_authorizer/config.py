@@ -1,6 +1,4 @@
-"""The authorizer's environment variables, read once, at the start. What is missing or malformed stops it: it never guesses.
-
-An unset variable and an empty one mean the same.
+"""The authorizer's configuration, out of its environment variables, by the rules of ``environment``.
 
 ==========================  ============================================================================================
 HEARTMAP_ENVIRONMENT        local, dev or prod
@@ -23,7 +21,9 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from lambda_authorizer import environment as environment_variables
 from lambda_authorizer import secret_store
+from lambda_authorizer.environment import LOCAL, REGION, SECRET_ARN, TABLE, endpoint, optional, text, url
 from lambda_authorizer.keys import parse_key_set
 from lambda_authorizer.reasons import ConfigurationError
 from lambda_authorizer.secret_store import Secrets
@@ -41,15 +41,8 @@ VARIABLES = frozenset(
     }
 )
 
-LOCAL = "local"
-_ENVIRONMENTS = frozenset({LOCAL, "dev", "prod"})
-
 _ISSUER = r"{scheme}://[!-+\--~]+"
 _CLIENT_ID = r"[A-Za-z0-9._+-]{1,128}"
-_URL = r"{scheme}://[A-Za-z0-9.-]+(:(?P<port>[0-9]{{1,5}}))?{path}"
-_TABLE = r"[A-Za-z0-9_.-]{3,255}"
-_SECRET_ARN = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+"  # noqa: S105  # a form, not a secret
-_REGION = r"[a-z]{2,}(-[a-z]+)+-[0-9]+"
 
 _KEY_SET_BESIDE = Path(__file__).with_name("jwks.json")
 
@@ -70,9 +63,7 @@ class Configuration(NamedTuple):
 
 def load(environ: Mapping[str, str]) -> Configuration:
     """The configuration in ``environ`` and in the files that it names. Raises ConfigurationError."""
-    environment = _text(environ, "HEARTMAP_ENVIRONMENT")
-    if environment not in _ENVIRONMENTS:
-        raise ConfigurationError("HEARTMAP_ENVIRONMENT must be local, dev or prod.")
+    environment = environment_variables.environment(environ)
     local = environment == LOCAL
     scheme = "https?" if local else "https"
     return Configuration(
@@ -80,46 +71,19 @@ def load(environ: Mapping[str, str]) -> Configuration:
         issuers=_names(environ, "HEARTMAP_ISSUERS", _ISSUER.format(scheme=scheme)),
         client_ids=_names(environ, "HEARTMAP_CLIENT_IDS", _CLIENT_ID),
         keys=_key_set(environ),
-        jwks_url=_url(environ, "HEARTMAP_JWKS_URL", _URL.format(scheme=scheme, path="/[!-~]*")),
-        api_keys_table=_optional(environ, "HEARTMAP_API_KEYS_TABLE", _TABLE),
+        jwks_url=url(environ, "HEARTMAP_JWKS_URL", scheme=scheme, path="/[!-~]*"),
+        api_keys_table=optional(environ, "HEARTMAP_API_KEYS_TABLE", TABLE),
         secrets=_secrets(environ, local=local),
-        region=_optional(environ, "AWS_REGION", _REGION),
-        endpoint=_endpoint(environ) if local else None,
+        region=optional(environ, "AWS_REGION", REGION),
+        endpoint=endpoint(environ),
     )
 
 
-def _text(environ: Mapping[str, str], name: str) -> str:
-    value = environ.get(name, "")
-    if not value:
-        raise ConfigurationError(f"{name} is not set.")
-    return value
-
-
-def _optional(environ: Mapping[str, str], name: str, pattern: str) -> str | None:
-    value = environ.get(name, "")
-    if value and not re.fullmatch(pattern, value):
-        raise ConfigurationError(f"{name} is malformed.")
-    return value or None
-
-
-def _url(environ: Mapping[str, str], name: str, pattern: str) -> str | None:
-    value = _optional(environ, name, pattern)
-    match = value and re.fullmatch(pattern, value)
-    if match and match["port"] and not 0 < int(match["port"]) < 2**16:
-        raise ConfigurationError(f"{name} is malformed: its port is not one of 1 to 65535.")
-    return value
-
-
 def _names(environ: Mapping[str, str], name: str, pattern: str) -> frozenset[str]:
-    values = _text(environ, name).split(",")
+    values = text(environ, name).split(",")
     if not all(re.fullmatch(pattern, value) for value in values):
         raise ConfigurationError(f"{name} is malformed: give exact values, separated by commas, without spaces.")
     return frozenset(values)
-
-
-def _endpoint(environ: Mapping[str, str]) -> str | None:
-    endpoint = _url(environ, "AWS_ENDPOINT_URL", _URL.format(scheme="https?", path="/?"))
-    return endpoint and endpoint.rstrip("/")
 
 
 def _read(path: Path, name: str) -> bytes:
@@ -138,7 +102,7 @@ def _key_set(environ: Mapping[str, str]) -> dict[str, RSAPublicKey]:
 
 
 def _secrets(environ: Mapping[str, str], *, local: bool) -> Secrets | str:
-    arn = _optional(environ, "HEARTMAP_SECRETS", _SECRET_ARN)
+    arn = optional(environ, "HEARTMAP_SECRETS", SECRET_ARN)
     path = environ.get("HEARTMAP_SECRETS_FILE", "")
     if bool(path) == bool(arn):
         raise ConfigurationError("Set exactly one of HEARTMAP_SECRETS and HEARTMAP_SECRETS_FILE.")

@@ -74,7 +74,7 @@ class Authorizer:
         reason = policy.decide(caller, method=request.method, route=request.route, parameters=request.parameters)
         if reason is not Reason.ALLOWED:
             audit.write(audit.DENY, reason, origin=origin, request=request, caller=caller)
-            return policy.document("Deny", caller, method_arn=request.method_arn, request_id=request.request_id)
+            return policy.document(reason, caller, method_arn=request.method_arn, request_id=request.request_id)
         minted = assertion.mint(
             self._secrets.get(now=now, deadline=deadline).assertion_keys,
             principal=caller.principal,
@@ -86,7 +86,7 @@ class Authorizer:
             now=now,
         )
         audit.write(audit.ALLOW, reason, origin=origin, request=request, caller=caller)
-        return policy.document("Allow", caller, method_arn=request.method_arn, request_id=request.request_id, assertion=minted)
+        return policy.document(reason, caller, method_arn=request.method_arn, request_id=request.request_id, assertion=minted)
 
     def _authenticate(self, authorization: str, region: str, *, now: float, deadline: float) -> Caller:
         if not authorization.isascii():

@@ -75,7 +75,7 @@ def archive(destination_dir: Path, name: str, contents: Mapping[str, bytes]) -> 
     destination_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination_dir) as scratch:
         unnamed = Path(scratch) / f"{name}.zip"
-        # Stored, not deflated: the bytes that zlib makes depend on its version. Lambda's own limit counts the unpacked size anyway.
+        # Stored, not deflated: the bytes that zlib makes depend on its version. Lambda's own limit counts the unpacked size.
         with zipfile.ZipFile(unnamed, "w", zipfile.ZIP_STORED) as zipped:
             for path in sorted(contents):
                 entry = zipfile.ZipInfo(path, _TIMESTAMP)

@@ -45,11 +45,12 @@ def decide(caller: Caller, *, method: str, route: str, parameters: Mapping[str, 
     return Reason.ALLOWED
 
 
-def document(effect: str, caller: Caller, *, method_arn: str, request_id: str, assertion: str | None = None) -> dict[str, Any]:
+def document(reason: Reason, caller: Caller, *, method_arn: str, request_id: str, assertion: str | None = None) -> dict[str, Any]:
     """What API Gateway expects from an authorizer: a policy for exactly the call at hand, and the context.
 
-    ``effect`` is Allow or Deny. API Gateway takes only strings, numbers and booleans as context values.
+    Only ALLOWED allows. API Gateway takes only strings, numbers and booleans as context values, and its access log tells them.
     """
+    effect = "Allow" if reason is Reason.ALLOWED else "Deny"
     context = {
         "principal": caller.principal,
         "groups": ",".join(sorted(caller.groups)),
@@ -57,6 +58,8 @@ def document(effect: str, caller: Caller, *, method_arn: str, request_id: str, a
         "auth_method": caller.auth_method,
         "key_id": caller.key_id or "",
         "request_id": request_id,
+        "decision": effect.lower(),
+        "reason": reason.value,
     }
     if assertion is not None:
         context["assertion"] = assertion

@@ -41,6 +41,12 @@ KEYS = {
     "EXPIRED1": {"expires_at": {"N": "1700000000"}},
     "LASTING1": {"expires_at": {"N": "9999999999"}},
     "BROKEN01": {"digest": {"S": "no digest"}},
+    "ROLEKEY1": {
+        "principal": {"S": "arn:aws:iam::123456789012:role/ci/publisher"},
+        "scopes": None,
+        "groups": {"SS": ["analyst", "no-group-of-ours"]},
+        "expires_at": {"N": "9999999999"},
+    },
 }
 
 
@@ -107,6 +113,19 @@ def test_a_key_opens_what_its_scopes_open(
     assert answer["context"]["key_id"] == key_id
     line = last_line(capsys)
     assert (line["principal"], line["auth_method"], line["key_id"]) == ("pipeline-7", "api_key", key_id)
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "effect"), [("POST", "/analyses", "Allow"), ("POST", "/config", "Deny"), ("POST", "/token", "Deny")]
+)
+def test_what_a_role_was_given_opens_what_its_groups_open_to_the_role(
+    authorizer: Authorizer, make_event, capsys: pytest.CaptureFixture[str], method: str, route: str, effect: str
+) -> None:
+    answer = authorizer.decide(make_event(method, route, f"ApiKey {key_of('ROLEKEY1')}"))
+    assert answer["policyDocument"]["Statement"][0]["Effect"] == effect
+    assert answer["principalId"] == "arn:aws:iam::123456789012:role/ci/publisher"
+    assert answer["context"]["groups"] == "analyst"
+    assert last_line(capsys)["groups"] == ["analyst"]
 
 
 @pytest.mark.parametrize(
@@ -279,6 +298,9 @@ def test_an_unknown_id_costs_a_comparison_too(names, monkeypatch: pytest.MonkeyP
         {"scopes": {"SS": "models:read"}},
         {"scopes": {"SS": [["models:read"]]}},
         {"scopes": {"L": [{"S": "models:read"}]}},
+        {"groups": {"SS": ["admin"]}},  # for ever
+        {"groups": {"SS": "admin"}, "expires_at": {"N": "9999999999"}},
+        {"groups": {"S": "admin"}, "expires_at": {"N": "9999999999"}},
         {"expires_at": {"S": "9999999999"}},
         {"expires_at": {"N": "never"}},
         {"expires_at": {"N": "-1"}},

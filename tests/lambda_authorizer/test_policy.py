@@ -100,7 +100,7 @@ def test_an_id_that_is_no_ulid_is_denied(value: str) -> None:
 
 def test_the_policy_names_the_one_call() -> None:
     who = Caller("someone", frozenset({"viewer", "admin"}), frozenset({"models:read"}), "api_key", key_id="ABCDEFGH")
-    assert document("Allow", who, method_arn="arn:x", request_id="r", assertion="v1.x") == {
+    assert document(Reason.ALLOWED, who, method_arn="arn:x", request_id="r", assertion="v1.x") == {
         "principalId": "someone",
         "policyDocument": {
             "Version": "2012-10-17",
@@ -113,13 +113,17 @@ def test_the_policy_names_the_one_call() -> None:
             "auth_method": "api_key",
             "key_id": "ABCDEFGH",
             "request_id": "r",
+            "decision": "allow",
+            "reason": "allowed",
             "assertion": "v1.x",
         },
     }
 
 
-def test_a_deny_carries_no_assertion() -> None:
-    answer = document("Deny", caller(), method_arn="arn:x", request_id="r")
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
+def test_every_other_reason_denies_and_carries_no_assertion(reason: Reason) -> None:
+    answer = document(reason, caller(), method_arn="arn:x", request_id="r")
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Deny"
+    assert (answer["context"]["decision"], answer["context"]["reason"]) == ("deny", reason.value)
     assert "assertion" not in answer["context"]
     assert all(isinstance(value, str) for value in answer["context"].values())
