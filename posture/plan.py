@@ -36,12 +36,14 @@ RUN_SECONDS = 120
 INVOKES: dict[str, dict[str, Any]] = {
     "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com", "id": "aws"},
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "arn": "arn", "userId": "user", "id": ACCOUNT},
+    "aws:secretsmanager/getSecretVersion:getSecretVersion": {"secretString": "the secret of the identity provider", "id": "secret"},
     "aws:index/getAvailabilityZones:getAvailabilityZones": {"zoneIds": ZONE_IDS, "names": ["a", "b", "c"], "id": REGION},
 }
 
 # What AWS computes beyond an ARN, as far as the program reads it.
 COMPUTED: dict[str, list[str]] = {
     "aws:kms/key:Key": ["keyId"],
+    "aws:ec2/vpc:Vpc": ["defaultNetworkAclId"],
     "aws:ec2/vpcEndpoint:VpcEndpoint": ["prefixListId"],
     "aws:sqs/queue:Queue": ["url"],
     "aws:ecr/repository:Repository": ["repositoryUrl"],
@@ -51,6 +53,7 @@ COMPUTED: dict[str, list[str]] = {
     "aws:apigateway/stage:Stage": ["invokeUrl"],
     "aws:apigateway/domainName:DomainName": ["regionalDomainName", "regionalZoneId"],
     "aws:route53/record:Record": ["fqdn"],
+    "aws:cognito/userPoolDomain:UserPoolDomain": ["cloudfrontDistribution", "cloudfrontDistributionZoneId"],
 }
 
 
