@@ -36,7 +36,7 @@ RUN_SECONDS = 120
 INVOKES: dict[str, dict[str, Any]] = {
     "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com", "id": "aws"},
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "arn": "arn", "userId": "user", "id": ACCOUNT},
-    "aws:secretsmanager/getSecretVersion:getSecretVersion": {"secretString": "the secret of the identity provider", "id": "secret"},
+    "aws:secretsmanager/getSecretVersion:getSecretVersion": {"secretString": "the identity provider's secret", "id": "secret"},
     "aws:index/getAvailabilityZones:getAvailabilityZones": {"zoneIds": ZONE_IDS, "names": ["a", "b", "c"], "id": REGION},
 }
 
@@ -155,9 +155,11 @@ class _Answers(mocks.Mocks):
 
 
 def unwrapped(value: Any) -> Any:
-    """The value without the envelopes of secrets."""
+    """The value without the envelopes of secrets. The engine's wire knows no whole numbers, which they are again here."""
     if rpc.is_rpc_secret(value):
         value = rpc.unwrap_rpc_secret(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, dict):
         return {key: unwrapped(item) for key, item in value.items()}
     return [unwrapped(item) for item in value] if isinstance(value, list) else value
