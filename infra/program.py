@@ -1,7 +1,7 @@
 """The stack, wired in the order in which a request and its data flow. What each part is stands in its module."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -34,8 +34,9 @@ from infra.data import (
 from infra.edge import Domain, DomainArgs, WebAcl, WebAclArgs
 from infra.identity import CALLBACK_URLS, Identity, IdentityArgs
 from infra.naming import Names
-from infra.network import Network, NetworkArgs
+from infra.network import FlowLog, FlowLogArgs, Network, NetworkArgs, NetworkPlanError, find_network
 from infra.observability import WebAclLog, WebAclLogArgs
+from infra.setting_types import Vpn
 
 SECRET_RECOVERY_DAYS = 30
 
@@ -65,14 +66,21 @@ def main() -> None:
     )
     zone_ids = aws.get_availability_zones(state="available", opts=asking).zone_ids
 
-    network = Network(
-        "network",
-        NetworkArgs(names=names, cidr=settings.vpc_cidr, zone_ids=zone_ids, zones=settings.availability_zones),
-        top,
-    )
+    network = Network("network", _network(settings, names, zone_ids, asking), top)
 
     disposable = not settings.deletion_protection
     keys = Keys("keys", KeysArgs(names=names), top)
+    FlowLog(
+        "flow-log",
+        FlowLogArgs(
+            names=names,
+            network=network,
+            logs_key_arn=keys.logs_arn,
+            retention_days=settings.log_retention_days,
+            protected=settings.deletion_protection,
+        ),
+        top,
+    )
     buckets = Buckets(
         "buckets",
         BucketsArgs(
@@ -206,6 +214,29 @@ def main() -> None:
             "queue_url": queue.url,
             "dead_letter_queue_url": queue.dead_letter_url,
         }
+    )
+
+
+def _network(
+    settings: configuration.Settings, names: Names, zone_ids: Sequence[str], asking: pulumi.InvokeOptions
+) -> NetworkArgs:
+    existing = None
+    if settings.existing_vpc_id:
+        try:
+            existing = find_network(
+                settings.existing_vpc_id, settings.existing_subnet_ids, bastion=settings.bastion, names=names, asking=asking
+            )
+        except NetworkPlanError as error:
+            raise pulumi.RunError(str(error)) from None
+    return NetworkArgs(
+        names=names,
+        cidr=settings.vpc_cidr,
+        zone_ids=zone_ids,
+        zones=settings.availability_zones,
+        endpoint_zones=settings.endpoint_zones,
+        bastion=settings.bastion,
+        vpn=settings.vpn is not Vpn.OFF,
+        existing=existing,
     )
 
 

@@ -16,17 +16,20 @@ from local_cloud.provider.framework import (
     ignoring_gone,
     none_if_gone,
     register,
+    same_json,
     tag_changes,
     undoing,
 )
 
 
-def _tag_specification(aws: Aws, kind: str, inputs: Inputs) -> list[Any]:
+def tag_specification(aws: Aws, kind: str, inputs: Inputs) -> list[Any]:
+    """The TagSpecifications with which a resource of this kind gets its tags when it is made."""
     tags = aws.tag_list(inputs)
     return [{"ResourceType": kind, "Tags": tags}] if tags else []
 
 
-def _update_tags(aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs) -> None:
+def update_tags(aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs) -> None:
+    """Bring the tags from the old state to the new inputs."""
     to_set, to_remove = tag_changes(aws, old, new)
     ec2 = aws.client("ec2")
     if to_remove:
@@ -35,11 +38,12 @@ def _update_tags(aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs) -
         ec2.create_tags(Resources=[resource_id], Tags=[{"Key": key, "Value": value} for key, value in to_set.items()])
 
 
-def _live_tags(answer: dict[str, Any]) -> dict[str, Any]:
+def live_tags(answer: dict[str, Any]) -> dict[str, Any]:
+    """The tags in an answer of EC2, as the state has them."""
     return {"tagsAll": from_tag_list(answer.get("Tags"))}
 
 
-class _Ec2Type(ResourceType):
+class Ec2Type(ResourceType):
     """Types of which an update changes the tags and what `_modify` changes."""
 
     def _modify(self, _aws: Aws, _resource_id: str, differing: set[str], _old: dict[str, Any], _new: Inputs, /) -> None:
@@ -49,12 +53,12 @@ class _Ec2Type(ResourceType):
         differing = changed(old, new, self.arguments - {"tags"})
         if differing:
             self._modify(aws, resource_id, differing, old, new)
-        _update_tags(aws, resource_id, old, new)
+        update_tags(aws, resource_id, old, new)
         return {}
 
 
 @register
-class Vpc(_Ec2Type):
+class Vpc(Ec2Type):
     token = "aws:ec2/vpc:Vpc"
     arguments = frozenset({"cidrBlock", "enableDnsSupport", "enableDnsHostnames", "instanceTenancy", "tags"})
     required = frozenset({"cidrBlock"})
@@ -76,7 +80,7 @@ class Vpc(_Ec2Type):
         vpc = aws.client("ec2").create_vpc(
             CidrBlock=inputs["cidrBlock"],
             InstanceTenancy=inputs["instanceTenancy"],
-            TagSpecifications=_tag_specification(aws, "vpc", inputs),
+            TagSpecifications=tag_specification(aws, "vpc", inputs),
         )["Vpc"]
         with undoing(lambda: self.delete(aws, vpc["VpcId"], {})):
             self._modify(aws, vpc["VpcId"], {"enableDnsSupport", "enableDnsHostnames"}, {}, inputs)
@@ -116,7 +120,7 @@ class Vpc(_Ec2Type):
         for argument in ("enableDnsSupport", "enableDnsHostnames"):
             attribute = ec2.describe_vpc_attribute(VpcId=resource_id, Attribute=argument)
             live[argument] = attribute[argument[0].upper() + argument[1:]]["Value"]
-        return {**live, **self._outputs(aws, vpc), **_live_tags(vpc)}
+        return {**live, **self._outputs(aws, vpc), **live_tags(vpc)}
 
     def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
         with ignoring_gone():
@@ -124,7 +128,7 @@ class Vpc(_Ec2Type):
 
 
 @register
-class Subnet(_Ec2Type):
+class Subnet(Ec2Type):
     token = "aws:ec2/subnet:Subnet"
     arguments = frozenset({"vpcId", "cidrBlock", "availabilityZone", "availabilityZoneId", "mapPublicIpOnLaunch", "tags"})
     required = frozenset({"vpcId", "cidrBlock"})
@@ -147,7 +151,7 @@ class Subnet(_Ec2Type):
         subnet = aws.client("ec2").create_subnet(
             VpcId=inputs["vpcId"],
             CidrBlock=inputs["cidrBlock"],
-            TagSpecifications=_tag_specification(aws, "subnet", inputs),
+            TagSpecifications=tag_specification(aws, "subnet", inputs),
             **zone,
         )["Subnet"]
         with undoing(lambda: self.delete(aws, subnet["SubnetId"], {})):
@@ -176,7 +180,7 @@ class Subnet(_Ec2Type):
             "vpcId": subnet["VpcId"],
             "cidrBlock": subnet["CidrBlock"],
             "mapPublicIpOnLaunch": subnet["MapPublicIpOnLaunch"],
-            **_live_tags(subnet),
+            **live_tags(subnet),
         }
 
     def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
@@ -185,7 +189,7 @@ class Subnet(_Ec2Type):
 
 
 @register
-class RouteTable(_Ec2Type):
+class RouteTable(Ec2Type):
     token = "aws:ec2/routeTable:RouteTable"
     arguments = frozenset({"vpcId", "tags"})
     required = frozenset({"vpcId"})
@@ -194,7 +198,7 @@ class RouteTable(_Ec2Type):
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         table = aws.client("ec2").create_route_table(
-            VpcId=inputs["vpcId"], TagSpecifications=_tag_specification(aws, "route-table", inputs)
+            VpcId=inputs["vpcId"], TagSpecifications=tag_specification(aws, "route-table", inputs)
         )["RouteTable"]
         arn = aws.arn("ec2", f"route-table/{table['RouteTableId']}")
         return table["RouteTableId"], {"arn": arn, "ownerId": aws.account}
@@ -204,7 +208,7 @@ class RouteTable(_Ec2Type):
         if answer is None:
             return None
         table = answer["RouteTables"][0]
-        return {"vpcId": table["VpcId"], **_live_tags(table)}
+        return {"vpcId": table["VpcId"], **live_tags(table)}
 
     def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
         with ignoring_gone():
@@ -235,7 +239,7 @@ class RouteTableAssociation(ResourceType):
 
 
 @register
-class VpcEndpoint(_Ec2Type):
+class VpcEndpoint(Ec2Type):
     token = "aws:ec2/vpcEndpoint:VpcEndpoint"
     _lists: ClassVar = {"subnetIds": "SubnetIds", "securityGroupIds": "SecurityGroupIds"}
     arguments = frozenset(
@@ -261,7 +265,7 @@ class VpcEndpoint(_Ec2Type):
             VpcId=inputs["vpcId"],
             ServiceName=inputs["serviceName"],
             VpcEndpointType=inputs["vpcEndpointType"],
-            TagSpecifications=_tag_specification(aws, "vpc-endpoint", inputs),
+            TagSpecifications=tag_specification(aws, "vpc-endpoint", inputs),
             **optional,
         )["VpcEndpoint"]
         with undoing(lambda: self.delete(aws, endpoint["VpcEndpointId"], {})):
@@ -318,6 +322,8 @@ class VpcEndpoint(_Ec2Type):
         if endpoint is None:
             return None
         live: dict[str, Any] = {"vpcId": endpoint["VpcId"], "serviceName": endpoint["ServiceName"]}
+        if "policy" in state:
+            live["policy"] = same_json(endpoint["PolicyDocument"], state["policy"])
         listed = {
             "routeTableIds": endpoint.get("RouteTableIds", []),
             "subnetIds": endpoint.get("SubnetIds", []),
@@ -325,7 +331,7 @@ class VpcEndpoint(_Ec2Type):
         }
         # The order means nothing to AWS: keep the program's when the members are the same.
         live |= {name: ids for name, ids in listed.items() if set(ids) != set(state.get(name) or [])}
-        return {**live, **self._outputs(aws, endpoint), **_live_tags(endpoint)}
+        return {**live, **self._outputs(aws, endpoint), **live_tags(endpoint)}
 
     def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
         with ignoring_gone():
@@ -346,7 +352,7 @@ def _security_group(aws: Aws, group_id: str) -> dict[str, Any] | None:
 
 
 @register
-class SecurityGroup(_Ec2Type):
+class SecurityGroup(Ec2Type):
     """Rules are resources of their own; a group starts with none, not with AWS's open egress rule (as pulumi_aws does)."""
 
     token = "aws:ec2/securityGroup:SecurityGroup"
@@ -363,7 +369,7 @@ class SecurityGroup(_Ec2Type):
             GroupName=inputs["name"],
             Description=inputs["description"],
             VpcId=inputs["vpcId"],
-            TagSpecifications=_tag_specification(aws, "security-group", inputs),
+            TagSpecifications=tag_specification(aws, "security-group", inputs),
         )["GroupId"]
         with undoing(lambda: self.delete(aws, group_id, {})):
             group = _security_group(aws, group_id)
@@ -380,7 +386,7 @@ class SecurityGroup(_Ec2Type):
         group = _security_group(aws, resource_id)
         if group is None:
             return None
-        return {"name": group["GroupName"], "description": group["Description"], "vpcId": group["VpcId"], **_live_tags(group)}
+        return {"name": group["GroupName"], "description": group["Description"], "vpcId": group["VpcId"], **live_tags(group)}
 
     def delete(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> None:
         if state.get("revokeRulesOnDelete"):
@@ -392,7 +398,7 @@ class SecurityGroup(_Ec2Type):
 
 
 @register
-class DefaultSecurityGroup(_Ec2Type):
+class DefaultSecurityGroup(Ec2Type):
     """The group that every VPC has: adopted and emptied. It goes with its VPC, so that deleting it here changes nothing."""
 
     token = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
@@ -415,7 +421,7 @@ class DefaultSecurityGroup(_Ec2Type):
             raise Refused(f"the VPC {inputs['vpcId']} does not exist")
         group = groups[0]
         _remove_all_rules(aws, group)
-        _update_tags(aws, group["GroupId"], {"tagsAll": from_tag_list(group.get("Tags"))}, inputs)
+        update_tags(aws, group["GroupId"], {"tagsAll": from_tag_list(group.get("Tags"))}, inputs)
         return group["GroupId"], self._outputs(aws, group)
 
     @staticmethod
@@ -439,13 +445,13 @@ class DefaultSecurityGroup(_Ec2Type):
             return None
         added = {"ingress": group["IpPermissions"], "egress": group["IpPermissionsEgress"]}
         rules = {name: [{"protocol": str(rule["IpProtocol"])} for rule in found] for name, found in added.items()}
-        return {"vpcId": group["VpcId"], **rules, **self._outputs(aws, group), **_live_tags(group)}
+        return {"vpcId": group["VpcId"], **rules, **self._outputs(aws, group), **live_tags(group)}
 
     def delete(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> None:
         pass
 
 
-class _SecurityGroupRule(_Ec2Type):
+class _SecurityGroupRule(Ec2Type):
     """One rule. AWS changes rules in place; moto only those with IPv4 ranges, so that a change replaces the rule here."""
 
     _targets: ClassVar = {
@@ -482,7 +488,7 @@ class _SecurityGroupRule(_Ec2Type):
         rule = authorize(
             GroupId=inputs["securityGroupId"],
             IpPermissions=[permission],
-            TagSpecifications=_tag_specification(aws, "security-group-rule", inputs),
+            TagSpecifications=tag_specification(aws, "security-group-rule", inputs),
         )["SecurityGroupRules"][0]
         rule_id = rule["SecurityGroupRuleId"]
         return rule_id, {"arn": aws.arn("ec2", f"security-group-rule/{rule_id}"), "securityGroupRuleId": rule_id}
@@ -497,7 +503,7 @@ class _SecurityGroupRule(_Ec2Type):
         live["referencedSecurityGroupId"] = rule.get("ReferencedGroupInfo", {}).get("GroupId")
         ports = {"fromPort": rule.get("FromPort"), "toPort": rule.get("ToPort")}
         live |= {name: port for name, port in ports.items() if name in state}
-        return {**live, **_live_tags(rule)}
+        return {**live, **live_tags(rule)}
 
     def delete(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> None:
         revoke = getattr(aws.client("ec2"), f"revoke_security_group_{self._direction}")

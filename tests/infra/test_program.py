@@ -25,6 +25,7 @@ OUTPUTS = {
 COMPONENT_TYPES = {
     "heartmap:iam:ServiceRole",
     "heartmap:network:Network",
+    "heartmap:network:FlowLog",
     "heartmap:data:Keys",
     "heartmap:data:PrivateBucket",
     "heartmap:data:Buckets",
