@@ -36,7 +36,16 @@ from moto.s3.responses import S3Response
 from moto.sqs import models as sqs
 from moto.wafv2 import models as wafv2
 
-from local_cloud import moto_fixes_cloudtrail, moto_fixes_cognito, moto_fixes_logs, post_policy
+from local_cloud import (
+    moto_fixes_appautoscaling,
+    moto_fixes_cloudtrail,
+    moto_fixes_cognito,
+    moto_fixes_guardduty,
+    moto_fixes_logs,
+    moto_fixes_s3,
+    moto_fixes_secretsmanager,
+    post_policy,
+)
 from local_cloud.moto_patching import FixDoesNotFit, add, replace
 
 WRITTEN_AGAINST = "5.2.5"
@@ -694,5 +703,14 @@ def apply() -> None:
     installed = version("moto")
     if installed != WRITTEN_AGAINST:
         raise FixDoesNotFit(f"the fixes were written against moto {WRITTEN_AGAINST}, not {installed}: install the pinned one")
-    for fix in (*FIXES, *moto_fixes_cloudtrail.FIXES, *moto_fixes_cognito.FIXES, *moto_fixes_logs.FIXES):
+    for fix in (
+        *FIXES,
+        *moto_fixes_appautoscaling.FIXES,
+        *moto_fixes_cloudtrail.FIXES,
+        *moto_fixes_cognito.FIXES,
+        *moto_fixes_logs.FIXES,
+        *moto_fixes_secretsmanager.FIXES,
+        *moto_fixes_s3.FIXES,
+        *moto_fixes_guardduty.FIXES,
+    ):
         fix()

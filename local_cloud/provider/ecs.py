@@ -202,6 +202,7 @@ class Service(ResourceType):
             "deploymentMinimumHealthyPercent",
             "deploymentMaximumPercent",
             "deploymentCircuitBreaker",
+            "alarms",
             "networkConfiguration",
             "loadBalancers",
             "availabilityZoneRebalancing",
@@ -213,6 +214,7 @@ class Service(ResourceType):
     replaces = frozenset({"name", "cluster", "launchType"})
     nested: ClassVar = {
         "deploymentCircuitBreaker": {"enable": None, "rollback": None},
+        "alarms": {"enable": None, "rollback": None, "alarmNames": None},
         "networkConfiguration": {"subnets": None, "securityGroups": None, "assignPublicIp": None},
         "loadBalancers": {"targetGroupArn": None, "containerName": None, "containerPort": None},
     }
@@ -249,13 +251,18 @@ class Service(ResourceType):
             taskDefinition=service["taskDefinition"],
             desiredCount=service["desiredCount"],
             healthCheckGracePeriodSeconds=service.get("healthCheckGracePeriodSeconds"),
+            **self._deployment(service),
             loadBalancers=service["loadBalancers"],
             networkConfiguration=self._network(state, service),
         ) | {"arn": service["serviceArn"], "tagsAll": _live_tags(service)}
 
     def update(self, aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
-        if changed(old, new, self.arguments - {"tags"}):
-            aws.client("ecs").update_service(service=resource_id, **self._settings(new))
+        differing = changed(old, new, self.arguments - {"tags"})
+        if differing:
+            settings = self._settings(new)
+            if "desiredCount" not in differing:
+                settings.pop("desiredCount", None)  # scaling may have set it to something else since
+            aws.client("ecs").update_service(service=resource_id, **settings)
         _update_tags(aws, resource_id, old, new)
         return {}
 
@@ -269,6 +276,7 @@ class Service(ResourceType):
             minimumHealthyPercent=inputs.get("deploymentMinimumHealthyPercent"),
             maximumPercent=inputs.get("deploymentMaximumPercent"),
             deploymentCircuitBreaker=one(inputs.get("deploymentCircuitBreaker")),
+            alarms=one(inputs.get("alarms")),
         )
         network = one(inputs.get("networkConfiguration"))
         if network:
@@ -288,6 +296,16 @@ class Service(ResourceType):
             loadBalancers=inputs.get("loadBalancers"),
             availabilityZoneRebalancing=inputs.get("availabilityZoneRebalancing"),
         )
+
+    @staticmethod
+    def _deployment(service: dict[str, Any]) -> dict[str, Any]:
+        found = service.get("deploymentConfiguration") or {}
+        return {
+            "deploymentMinimumHealthyPercent": found.get("minimumHealthyPercent"),
+            "deploymentMaximumPercent": found.get("maximumPercent"),
+            "deploymentCircuitBreaker": found.get("deploymentCircuitBreaker"),
+            "alarms": found.get("alarms"),
+        }
 
     def _network(self, state: dict[str, Any], service: dict[str, Any]) -> dict[str, Any] | None:
         mine, theirs = one(state.get("networkConfiguration")), service.get("networkConfiguration", {}).get("awsvpcConfiguration")

@@ -61,12 +61,11 @@ class LoadBalancer(ResourceType):
         "enableHttp2": "routing.http2.enabled",
         "idleTimeout": "idle_timeout.timeout_seconds",
     }
-    arguments = frozenset(
-        {"name", "loadBalancerType", "internal", "subnets", "securityGroups", "accessLogs", "tags", *_attributes}
-    )
+    _logs: ClassVar = {"accessLogs": "access_logs.s3", "connectionLogs": "connection_logs.s3"}
+    arguments = frozenset({"name", "loadBalancerType", "internal", "subnets", "securityGroups", "tags", *_attributes, *_logs})
     required = frozenset({"subnets"})
     replaces = frozenset({"name", "loadBalancerType", "internal"})
-    nested: ClassVar = {"accessLogs": {"bucket": None, "prefix": None, "enabled": None}}
+    nested: ClassVar = {name: {"bucket": None, "prefix": None, "enabled": None} for name in ("accessLogs", "connectionLogs")}
     defaults: ClassVar = {"loadBalancerType": "application", "internal": False, "enableDeletionProtection": False}
     computed = frozenset({"arn", "arnSuffix", "dnsName", "zoneId", "vpcId", "ipAddressType"})
     unique = "name"
@@ -101,8 +100,8 @@ class LoadBalancer(ResourceType):
 
     def _render(self, inputs: Mapping[str, Any]) -> dict[str, str]:
         rendered = {key: _text(inputs[name]) for name, key in self._attributes.items() if name in inputs}
-        for name, value in (inputs.get("accessLogs") or {}).items():
-            rendered[f"access_logs.s3.{name}"] = _text(value)
+        for logs, key in self._logs.items():
+            rendered |= {f"{key}.{name}": _text(value) for name, value in (inputs.get(logs) or {}).items()}
         return rendered
 
     @staticmethod
@@ -124,9 +123,10 @@ class LoadBalancer(ResourceType):
             value = attributes.get(key)
             if key in recorded and value != recorded[key]:
                 live[name] = {"true": True, "false": False}.get(value or "", value)
-        if any(attributes.get(key) != value for key, value in recorded.items() if key.startswith("access_logs.")):
-            parts = {name: attributes.get(f"access_logs.s3.{name}") for name in ("bucket", "prefix")}
-            live["accessLogs"] = {**parts, "enabled": attributes.get("access_logs.s3.enabled") == "true"}
+        for logs, key in self._logs.items():
+            if any(attributes.get(name) != value for name, value in recorded.items() if name.startswith(f"{key}.")):
+                parts = {name: attributes.get(f"{key}.{name}") for name in ("bucket", "prefix")}
+                live[logs] = {**parts, "enabled": attributes.get(f"{key}.enabled") == "true"}
         sets = {
             "securityGroups": balancer.get("SecurityGroups", []),
             "subnets": [zone["SubnetId"] for zone in balancer["AvailabilityZones"]],
@@ -140,8 +140,7 @@ class LoadBalancer(ResourceType):
         if "securityGroups" in differing:
             elb.set_security_groups(LoadBalancerArn=resource_id, SecurityGroups=new.get("securityGroups", []))
         before, after = self._render(old), self._render(new)
-        if "accessLogs" in differing and "accessLogs" not in new:
-            after["access_logs.s3.enabled"] = "false"
+        after |= {f"{key}.enabled": "false" for logs, key in self._logs.items() if logs in differing and logs not in new}
         attributes = {key: value for key, value in after.items() if before.get(key) != value}
         if attributes:
             self._put_attributes(aws, resource_id, attributes)

@@ -113,6 +113,7 @@ def test_a_service_keeps_its_settings_and_follows_its_task_definition(
         deploymentMinimumHealthyPercent=100,
         deploymentMaximumPercent=200,
         deploymentCircuitBreaker={"enable": True, "rollback": True},
+        alarms={"enable": True, "rollback": True, "alarmNames": ["errors"]},
         networkConfiguration=network,
         loadBalancers=[{"targetGroupArn": group, "containerName": "api", "containerPort": 8443}],
     )
@@ -124,6 +125,7 @@ def test_a_service_keeps_its_settings_and_follows_its_task_definition(
         return service
 
     assert found()["deploymentConfiguration"]["deploymentCircuitBreaker"] == {"enable": True, "rollback": True}
+    assert found()["deploymentConfiguration"]["alarms"] == {"enable": True, "rollback": True, "alarmNames": ["errors"]}
     assert found()["healthCheckGracePeriodSeconds"] == 60
     assert found()["loadBalancers"][0]["targetGroupArn"] == group
     assert found()["networkConfiguration"]["awsvpcConfiguration"]["assignPublicIp"] == "DISABLED"
@@ -133,9 +135,21 @@ def test_a_service_keeps_its_settings_and_follows_its_task_definition(
     assert found()["taskDefinition"] == found()["deployments"][0]["taskDefinition"] == newer
     assert (found()["desiredCount"], found()["healthCheckGracePeriodSeconds"]) == (2, 90)
     assert made.drift() == {}
+    made.update(alarms={"enable": True, "rollback": False, "alarmNames": ["errors"]})
+    assert found()["deploymentConfiguration"]["alarms"]["rollback"] is False
+    assert made.drift() == {}
     made.delete()
     assert made.read() is None
     made.delete()
+
+
+def test_a_change_of_another_argument_leaves_the_number_of_tasks_to_who_scaled_them(make: Callable[..., Any], cloud: Any) -> None:
+    cluster = make(CLUSTER, name="left-alone").state["arn"]
+    definition = make(DEFINITION, **definition_arguments("heartmap_service.worker")).state["arn"]
+    made = make(SERVICE, name="worker", cluster=cluster, taskDefinition=definition, desiredCount=0)
+    cloud.client("ecs").update_service(cluster=cluster, service="worker", desiredCount=3)
+    made.update(taskDefinition=make(DEFINITION, **definition_arguments("heartmap_service.api")).state["arn"])
+    assert made.drift() == {"desiredCount": (0, 3)}
 
 
 def test_waiting_for_tasks_that_nobody_starts_is_refused(refusals: Callable[..., list[str]]) -> None:
