@@ -1,4 +1,4 @@
-"""Secrets and their versions."""
+"""Secrets, their versions, policies and rotation."""
 # ruff: noqa: S105  # the token of a Pulumi type is not a password
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from local_cloud.provider.framework import (
     ignoring_gone,
     none_if_gone,
     register,
+    same_json,
     tag_changes,
 )
 
@@ -105,3 +106,85 @@ class SecretVersion(ResourceType):
                     manager.update_secret_version_stage(
                         SecretId=secret, VersionStage=stage, RemoveFromVersionId=state["versionId"]
                     )
+
+
+@register
+class SecretPolicy(ResourceType):
+    token = "aws:secretsmanager/secretPolicy:SecretPolicy"
+    arguments = frozenset({"secretArn", "policy", "blockPublicPolicy"})
+    required = frozenset({"secretArn", "policy"})
+    replaces = frozenset({"secretArn"})
+    defaults: ClassVar = {"blockPublicPolicy": False}
+    delete_before_replace = True  # a secret has one
+
+    @staticmethod
+    def _put(aws: Aws, inputs: Inputs) -> None:
+        aws.client("secretsmanager").put_resource_policy(
+            SecretId=inputs["secretArn"], ResourcePolicy=inputs["policy"], BlockPublicPolicy=inputs["blockPublicPolicy"]
+        )
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        self._put(aws, inputs)
+        return inputs["secretArn"], {}
+
+    def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        answer = none_if_gone(aws.client("secretsmanager").get_resource_policy, SecretId=resource_id)
+        policy = answer.get("ResourcePolicy") if answer else None
+        return {"policy": same_json(policy, state["policy"])} if policy else None
+
+    def update(self, aws: Aws, _resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        self._put(aws, new)
+        return {}
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            aws.client("secretsmanager").delete_resource_policy(SecretId=resource_id)
+
+
+@register
+class SecretRotation(ResourceType):
+    """The schedule of a secret's rotation, and the function that does it. Nothing here rotates a secret at once."""
+
+    token = "aws:secretsmanager/secretRotation:SecretRotation"
+    arguments = frozenset({"secretId", "rotationLambdaArn", "rotationRules", "rotateImmediately"})
+    required = frozenset({"secretId", "rotationLambdaArn", "rotationRules"})
+    replaces = frozenset({"secretId"})
+    nested: ClassVar = {"rotationRules": {"automaticallyAfterDays": None}}
+    computed = frozenset({"rotationEnabled"})
+    defaults: ClassVar = {"rotateImmediately": True}
+    delete_before_replace = True  # a secret has one
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        if inputs["rotateImmediately"] is not False:
+            return [
+                Failure("rotateImmediately", f"{self.token}: the local cloud runs no rotation: rotateImmediately has to be False")
+            ]
+        return []
+
+    @staticmethod
+    def _put(aws: Aws, inputs: Inputs) -> None:
+        aws.client("secretsmanager").rotate_secret(
+            SecretId=inputs["secretId"],
+            RotationLambdaARN=inputs["rotationLambdaArn"],
+            RotationRules={"AutomaticallyAfterDays": inputs["rotationRules"]["automaticallyAfterDays"]},
+            RotateImmediately=False,
+        )
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        self._put(aws, inputs)
+        return inputs["secretId"], {"rotationEnabled": True}
+
+    def read(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> dict[str, Any] | None:
+        answer = none_if_gone(aws.client("secretsmanager").describe_secret, SecretId=resource_id)
+        if answer is None or not answer.get("RotationEnabled"):
+            return None
+        days = answer["RotationRules"]["AutomaticallyAfterDays"]
+        return {"rotationLambdaArn": answer["RotationLambdaARN"], "rotationRules": {"automaticallyAfterDays": days}}
+
+    def update(self, aws: Aws, _resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        self._put(aws, new)
+        return {"rotationEnabled": True}
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            aws.client("secretsmanager").cancel_rotate_secret(SecretId=resource_id)

@@ -69,3 +69,62 @@ def test_an_object_has_one_content(refusals: Callable[..., list[str]]) -> None:
         assert "either source" in reason
     (reason,) = refusals(OBJECT, bucket="b", key="k", source="/a/path")
     assert "has to be a FileAsset" in reason
+
+
+LOGGING, NOTIFICATION = "aws:s3/bucketLogging:BucketLogging", "aws:s3/bucketNotification:BucketNotification"
+LOCK = "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration"
+
+
+def test_requests_to_a_bucket_are_logged_to_another(make: Callable[..., Any], cloud: Any) -> None:
+    make(BUCKET, bucket="logged")
+    make(BUCKET, bucket="log-target")
+    made = make(LOGGING, bucket="logged", targetBucket="log-target", targetPrefix="s3/logged/")
+    assert made.drift() == {}
+    s3 = cloud.client("s3")
+    s3.put_bucket_logging(
+        Bucket="logged", BucketLoggingStatus={"LoggingEnabled": {"TargetBucket": "logged", "TargetPrefix": "s3/logged/"}}
+    )
+    assert made.drift() == {"targetBucket": ("log-target", "logged")}
+    made.update(targetPrefix="s3/other/")
+    assert made.drift() == {}
+    made.delete()
+    assert made.read() is None
+
+
+def test_a_locked_object_stays_whoever_deletes_it(make: Callable[..., Any], cloud: Any) -> None:
+    bucket = make(BUCKET, bucket="locked", objectLockEnabled=True)
+    assert bucket.drift() == {}
+    made = make(LOCK, bucket="locked", rule={"defaultRetention": {"mode": "COMPLIANCE", "days": 365}})
+    assert made.drift() == {}
+    s3 = cloud.client("s3")
+    version = s3.put_object(Bucket="locked", Key="k", Body=b"record", ChecksumAlgorithm="SHA256")["VersionId"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.delete_object(Bucket="locked", Key="k", VersionId=version, BypassGovernanceRetention=True)
+    # Also once the bucket is in use, for the objects that come after.
+    made.update(rule={"defaultRetention": {"mode": "COMPLIANCE", "days": 400}})
+    assert made.drift() == {}
+    made.delete()
+    assert made.read() is None
+
+
+def test_a_bucket_without_object_lock_takes_no_retention_before_it_has_versions(make: Callable[..., Any]) -> None:
+    plain = make(BUCKET, bucket="unlocked")
+    assert plain.drift() == {}
+    with pytest.raises(ClientError, match="InvalidBucketState"):
+        make(LOCK, bucket="unlocked", rule={"defaultRetention": {"mode": "COMPLIANCE", "days": 365}})
+
+
+def test_a_bucket_tells_a_queue_or_eventbridge_of_new_objects(make: Callable[..., Any], cloud: Any) -> None:
+    make(BUCKET, bucket="told")
+    queue = make("aws:sqs/queue:Queue", name="told")
+    notice = {"id": "new", "queueArn": queue.state["arn"], "events": ["s3:ObjectCreated:*"], "filterPrefix": "uploads/"}
+    made = make(NOTIFICATION, bucket="told", queues=[notice])
+    assert made.drift() == {}
+    made.update(queues=None, eventbridge=True)
+    assert made.drift() == {}
+    cloud.client("s3").put_bucket_notification_configuration(Bucket="told", NotificationConfiguration={})
+    assert made.read() is None
+    made.update(queues=[notice], eventbridge=None)
+    assert made.drift() == {}
+    made.delete()
+    assert made.read() is None

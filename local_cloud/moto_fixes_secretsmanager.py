@@ -1,0 +1,43 @@
+"""What moto does otherwise than Secrets Manager. Applied with the other fixes, see `moto_fixes`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from moto.secretsmanager import models
+from moto.secretsmanager.exceptions import SecretNotFoundException
+
+from local_cloud.moto_patching import replace
+
+
+def configure_rotation_without_rotating() -> None:
+    """Secrets Manager: RotateSecret with RotateImmediately false leaves no pending version behind. moto leaves one.
+
+    AWS also has the function test the configuration; here nothing runs functions on behalf of Secrets Manager.
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
+    """
+
+    def make(original: Any) -> Any:
+        def rotate_secret(
+            self: Any,
+            secret_id: str,
+            client_request_token: str | None = None,
+            rotation_lambda_arn: str | None = None,
+            rotation_rules: dict[str, Any] | None = None,
+            rotate_immediately: bool = True,
+        ) -> str:
+            if rotate_immediately:
+                return original(self, secret_id, client_request_token, rotation_lambda_arn, rotation_rules)
+            if not self._is_valid_identifier(secret_id):
+                raise SecretNotFoundException
+            secret = self.secrets[secret_id]
+            secret.rotation_requested = secret.rotation_enabled = True
+            secret.rotation_lambda_arn = rotation_lambda_arn or secret.rotation_lambda_arn
+            secret.auto_rotate_after_days = (rotation_rules or {}).get("AutomaticallyAfterDays", 0)
+            return secret.to_short_dict()
+
+        return rotate_secret
+
+    replace(models.SecretsManagerBackend, "rotate_secret", make)
+
+
+FIXES: tuple[Callable[[], None], ...] = (configure_rotation_without_rotating,)
