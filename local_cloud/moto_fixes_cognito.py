@@ -106,7 +106,7 @@ def update_whole_clients() -> None:
     def make(original: Any) -> Any:
         def update_user_pool_client(self: Any, user_pool_id: str, client_id: str, extended_config: dict[str, Any]) -> Any:
             client = original(self, user_pool_id, client_id, extended_config)
-            fresh = models.CognitoIdpUserPoolClient(user_pool_id, client.generate_secret, extended_config)
+            fresh: Any = models.CognitoIdpUserPoolClient(user_pool_id, client.generate_secret, extended_config)
             kept = {name: client.extended_config[name] for name in ("ClientName",) if name in client.extended_config}
             client.extended_config = kept | fresh.extended_config
             return client

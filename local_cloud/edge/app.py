@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import structlog
 
+from local_cloud.edge import waf
 from local_cloud.edge.authorize import authorize
 from local_cloud.edge.exchange import Exchange
 from local_cloud.edge.gateway_responses import Answer, Refused
@@ -100,9 +101,12 @@ class Edge:
     async def _answer(self, exchange: Exchange, receive: Receive) -> Answer:
         if exchange.header_values("host") not in [[host] for host in self._hosts]:
             raise Refused("ACCESS_DENIED", "The host name is not one of this API")
-        if blocked := self._blocked(exchange):
+        # The web ACL goes by the size of the body, which is not known beforehand where it comes in chunks.
+        declared = exchange.header("content-length")
+        body = await _body(exchange, receive) if exchange.header("transfer-encoding") is not None else None
+        if blocked := self._blocked(exchange, int(declared or 0) if body is None else len(body)):
             return blocked
-        body = await _body(exchange, receive)
+        body = await _body(exchange, receive) if body is None else body
         method = self._route(exchange)
         bucket = self._buckets.get(_key(method))
         if bucket and not bucket.take():
@@ -113,10 +117,18 @@ class Edge:
         group = self._groups[integration.load_balancer_arn, integration.port]
         return await forward(exchange, integration, body, group, self._client)
 
-    def _blocked(self, exchange: Exchange) -> Answer | None:
+    def _blocked(self, exchange: Exchange, body_bytes: int) -> Answer | None:
         if self._web_acl is None:
             return None
-        verdict = self._web_acl.evaluate(exchange.source_ip)
+        verdict = self._web_acl.evaluate(
+            waf.Request(
+                source_ip=exchange.source_ip,
+                method=exchange.method,
+                path=exchange.path,
+                headers=exchange.headers,
+                body_bytes=body_bytes,
+            )
+        )
         exchange.web_acl_arn = self._web_acl.arn
         exchange.waf_response = "WAF_ALLOW" if verdict.allowed else "WAF_BLOCK"
         if verdict.allowed:

@@ -19,6 +19,7 @@ import pytest
 
 MB = 1024 * 1024
 BLOCKED_ADDRESS, BUSY_ADDRESS = "127.0.0.9", "127.0.0.8"
+INSPECTED_BYTES = 64 * 1024
 RATE_LIMIT = 10
 
 
@@ -92,9 +93,27 @@ def edge(make_site: Callable, aws_endpoint: str, poll: Callable) -> Iterator[Sim
     }
     busy = site.statement("IPV4", f"{BUSY_ADDRESS}/32")
     rate = {"Limit": RATE_LIMIT, "EvaluationWindowSec": 60, "AggregateKeyType": "IP", "ScopeDownStatement": busy}
+    oversize = {
+        "SizeConstraintStatement": {
+            "FieldToMatch": {"Body": {"OversizeHandling": "MATCH"}},
+            "ComparisonOperator": "GT",
+            "Size": INSPECTED_BYTES,
+            "TextTransformations": [{"Priority": 0, "Type": "NONE"}],
+        }
+    }
+    small = {
+        "ByteMatchStatement": {
+            "FieldToMatch": {"UriPath": {}},
+            "PositionalConstraint": "ENDS_WITH",
+            "SearchString": b"/limited-body",
+            "TextTransformations": [{"Priority": 0, "Type": "URL_DECODE"}],
+        }
+    }
     site.web_acl(
         {"Statement": {"NotStatement": {"Statement": allowed}}, "Action": {"Block": {}}},
+        {"Statement": {"AndStatement": {"Statements": [oversize, small]}}, "Action": {"Block": {}}},
         {"Statement": {"RateBasedStatement": rate}, "Action": {"Block": {"CustomResponse": custom}}},
+        AssociationConfig={"RequestBody": {"API_GATEWAY": {"DefaultSizeInspectionLimit": "KB_64"}}},
         CustomResponseBodies={"slow": {"ContentType": "APPLICATION_JSON", "Content": '{"code": "throttled"}'}},
     )
     with running(site.state, aws_endpoint, poll) as serving:
@@ -472,6 +491,18 @@ def test_an_address_beyond_its_rate_gets_the_custom_response_and_others_do_not(c
     assert (late.status_code, late.json()) == (429, {"code": "throttled"})
     assert (late.headers["retry-after"], late.headers["content-type"]) == ("60", "application/problem+json")
     assert client("GET", "/echo").status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_is_measured_on_the_paths_that_the_rule_names(client: Callable, chunked: bool) -> None:
+    def send(path: str, size: int) -> str | None:
+        body = b"x" * size
+        return client("POST", path, content=iter([body]) if chunked else body).json().get("code")
+
+    assert send("/limited-body", INSPECTED_BYTES + 1) == "blocked"
+    assert send("/limited%2Dbody", INSPECTED_BYTES + 1) == "blocked"
+    assert send("/limited-body", INSPECTED_BYTES) != "blocked"
+    assert send("/echo", INSPECTED_BYTES + 1) != "blocked"
 
 
 def test_a_forged_forwarding_header_does_not_change_the_address(client: Callable) -> None:

@@ -139,6 +139,18 @@ def acl(*rules: dict[str, Any], **changes: Any) -> Callable[[Any], Any]:
 
 
 BLOCK = {"Action": {"Block": {}}}
+
+
+def text(**changes: Any) -> dict[str, Any]:
+    plain = {"FieldToMatch": {"UriPath": {}}, "PositionalConstraint": "EXACTLY", "SearchString": b"/"}
+    return {"ByteMatchStatement": {**plain, "TextTransformations": [{"Priority": 0, "Type": "NONE"}], **changes}}
+
+
+def size(field: dict[str, Any], transformation: str = "NONE") -> dict[str, Any]:
+    how = {"ComparisonOperator": "GT", "Size": 1, "TextTransformations": [{"Priority": 0, "Type": transformation}]}
+    return {"SizeConstraintStatement": {"FieldToMatch": field, **how}}
+
+
 ANYBODY = {"RateBasedStatement": {"Limit": 100, "AggregateKeyType": "IP"}}
 
 
@@ -211,6 +223,12 @@ ANYBODY = {"RateBasedStatement": {"Limit": 100, "AggregateKeyType": "IP"}}
             ),
             "OverrideAction",
         ),
+        (acl({"Statement": {"LabelMatchStatement": {"Scope": "LABEL", "Key": "a:b"}}, **BLOCK}), "the statement LabelMatch"),
+        (acl({"Statement": text(FieldToMatch={"QueryString": {}}), **BLOCK}), "inspects QueryString"),
+        (acl({"Statement": text(PositionalConstraint="CONTAINS_WORD"), **BLOCK}), "at CONTAINS_WORD"),
+        (acl({"Statement": text(TextTransformations=[{"Priority": 0, "Type": "CMD_LINE"}]), **BLOCK}), "by CMD_LINE"),
+        (acl({"Statement": size({"UriPath": {}}), **BLOCK}), "something else than the body"),
+        (acl({"Statement": size({"Body": {}}, "LOWERCASE"), **BLOCK}), "something else than the body"),
         (acl({"Statement": {"RateBasedStatement": {"Limit": 100, "AggregateKeyType": "CONSTANT"}}, **BLOCK}), "something else"),
         (
             acl(

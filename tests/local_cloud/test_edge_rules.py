@@ -142,6 +142,10 @@ def web_acl(*rules: dict[str, Any], clock: Clock, default: str = "Allow") -> Web
     return WebAcl({"Name": "acl", "ARN": "arn", "DefaultAction": {default: {}}, "Rules": numbered[::-1]}, sets.__getitem__, clock)
 
 
+def request(source_ip: str = "10.0.0.1", **changes: Any) -> waf.Request:
+    return waf.Request(**{"source_ip": source_ip, "method": "GET", "path": "/", "headers": [], "body_bytes": 0, **changes})
+
+
 def member(name: str) -> dict[str, Any]:
     return {"IPSetReferenceStatement": {"ARN": name}}
 
@@ -156,20 +160,20 @@ BLOCK, ALLOW, COUNT = {"Action": {"Block": {}}}, {"Action": {"Allow": {}}}, {"Ac
 def test_a_rate_is_counted_for_each_address_over_its_window() -> None:
     clock = Clock()
     acl = web_acl({"Statement": rate(3), **BLOCK}, clock=clock)
-    assert [acl.evaluate("10.0.0.1").allowed for _ in range(5)] == [True, True, True, False, False]
-    assert acl.evaluate("10.0.0.2").allowed
+    assert [acl.evaluate(request("10.0.0.1")).allowed for _ in range(5)] == [True, True, True, False, False]
+    assert acl.evaluate(request("10.0.0.2")).allowed
     clock.now += 59
-    assert not acl.evaluate("10.0.0.1").allowed
+    assert not acl.evaluate(request("10.0.0.1")).allowed
     clock.now += 1
-    assert acl.evaluate("10.0.0.1").allowed
+    assert acl.evaluate(request("10.0.0.1")).allowed
 
 
 def test_the_window_is_five_minutes_when_none_is_deployed() -> None:
     clock = Clock()
     acl = web_acl({"Statement": {"RateBasedStatement": {"Limit": 1, "AggregateKeyType": "IP"}}, **BLOCK}, clock=clock)
-    acl.evaluate("10.0.0.1")
+    acl.evaluate(request("10.0.0.1"))
     clock.now += 299
-    assert not acl.evaluate("10.0.0.1").allowed
+    assert not acl.evaluate(request("10.0.0.1")).allowed
 
 
 def test_the_number_of_counted_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,15 +186,15 @@ def test_the_number_of_counted_addresses_is_bounded(monkeypatch: pytest.MonkeyPa
 
 def test_an_allow_ends_the_evaluation_and_a_count_does_not() -> None:
     allowing = web_acl({"Statement": member("private"), **ALLOW}, {"Statement": rate(1), **BLOCK}, clock=Clock())
-    assert all(allowing.evaluate("10.0.0.1").allowed for _ in range(5))
+    assert all(allowing.evaluate(request("10.0.0.1")).allowed for _ in range(5))
     counting = web_acl({"Statement": member("private"), **COUNT}, {"Statement": rate(1), **BLOCK}, clock=Clock())
-    assert [counting.evaluate("10.0.0.1").allowed for _ in range(2)] == [True, False]
+    assert [counting.evaluate(request("10.0.0.1")).allowed for _ in range(2)] == [True, False]
 
 
 def test_rules_go_by_their_priority_and_the_default_comes_last() -> None:
     acl = web_acl({"Statement": member("one"), **BLOCK}, {"Statement": member("one"), **ALLOW}, clock=Clock(), default="Block")
-    assert not acl.evaluate("203.0.113.7").allowed
-    assert not acl.evaluate("203.0.113.8").allowed
+    assert not acl.evaluate(request("203.0.113.7")).allowed
+    assert not acl.evaluate(request("203.0.113.8")).allowed
 
 
 @pytest.mark.parametrize(
@@ -199,14 +203,95 @@ def test_rules_go_by_their_priority_and_the_default_comes_last() -> None:
 def test_block_unless_in_a_set_of_either_family(address: str, allowed: bool) -> None:
     sets = {"OrStatement": {"Statements": [member("private"), member("six")]}}
     acl = web_acl({"Statement": {"NotStatement": {"Statement": sets}}, **BLOCK}, clock=Clock())
-    assert acl.evaluate(address).allowed is allowed
+    assert acl.evaluate(request(address)).allowed is allowed
 
 
 def test_all_parts_of_an_and_have_to_match() -> None:
     both = {"AndStatement": {"Statements": [member("private"), {"NotStatement": {"Statement": member("one")}}]}}
     acl = web_acl({"Statement": both, **BLOCK}, clock=Clock())
-    assert not acl.evaluate("10.0.0.1").allowed
-    assert acl.evaluate("203.0.113.7").allowed
+    assert not acl.evaluate(request("10.0.0.1")).allowed
+    assert acl.evaluate(request("203.0.113.7")).allowed
+
+
+# What a request says
+
+NONE = [{"Priority": 0, "Type": "NONE"}]
+
+
+def says(field: dict[str, Any], position: str, text: str, *transformations: str) -> dict[str, Any]:
+    kinds = [{"Priority": n, "Type": kind} for n, kind in enumerate(transformations or ("NONE",))]
+    where = {"FieldToMatch": field, "PositionalConstraint": position, "TextTransformations": kinds}
+    return {"ByteMatchStatement": {"SearchString": text.encode(), **where}}
+
+
+@pytest.mark.parametrize(
+    ("statement", "matching", "other"),
+    [
+        (says({"Method": {}}, "EXACTLY", "POST"), {"method": "POST"}, {"method": "GET"}),
+        (says({"UriPath": {}}, "EXACTLY", "/token"), {"path": "/token"}, {"path": "/live/token"}),
+        (says({"UriPath": {}}, "ENDS_WITH", "/token"), {"path": "/live/token"}, {"path": "/token/"}),
+        (says({"UriPath": {}}, "STARTS_WITH", "/live"), {"path": "/live/token"}, {"path": "/a/live"}),
+        (says({"UriPath": {}}, "CONTAINS", "up"), {"path": "/uploads"}, {"path": "/u/p"}),
+        (says({"UriPath": {}}, "EXACTLY", "/token"), {"path": "/token"}, {"path": "/%74oken"}),
+        (says({"UriPath": {}}, "EXACTLY", "/token", "URL_DECODE"), {"path": "/%74oken"}, {"path": "/%2574oken"}),
+        (says({"UriPath": {}}, "EXACTLY", "/token", "URL_DECODE", "LOWERCASE"), {"path": "/%54OKEN"}, {"path": "/tokens"}),
+        (
+            says({"SingleHeader": {"Name": "X-Amz-Target"}}, "ENDS_WITH", "Auth"),
+            {"headers": [("x-amz-target", "Service.InitiateAuth")]},
+            {"headers": [("x-other", "Auth")]},
+        ),
+    ],
+)
+def test_a_string_is_looked_for_where_the_statement_says(
+    statement: dict[str, Any], matching: dict[str, Any], other: dict[str, Any]
+) -> None:
+    acl = web_acl({"Statement": statement, **BLOCK}, clock=Clock())
+    assert not acl.evaluate(request(**matching)).allowed
+    assert acl.evaluate(request(**other)).allowed
+
+
+def test_a_rate_counts_only_what_is_in_its_scope() -> None:
+    scoped = rate(1)
+    scoped["RateBasedStatement"]["ScopeDownStatement"] = says({"UriPath": {}}, "EXACTLY", "/token")
+    acl = web_acl({"Statement": scoped, **BLOCK}, clock=Clock())
+    assert all(acl.evaluate(request(path="/models")).allowed for _ in range(5))
+    assert [acl.evaluate(request(path="/token")).allowed for _ in range(2)] == [True, False]
+    assert acl.evaluate(request(path="/models")).allowed
+
+
+KB = 1024
+
+
+@pytest.mark.parametrize(
+    ("oversize", "limit", "size", "blocked"),
+    [
+        ("MATCH", "KB_64", 64 * KB, False),
+        ("MATCH", "KB_64", 64 * KB + 1, True),
+        ("MATCH", None, 16 * KB + 1, True),
+        ("NO_MATCH", "KB_64", 64 * KB + 1, False),
+        # AWS WAF compares what it was given, which is never more than the limit.
+        ("CONTINUE", "KB_64", 10**6, False),
+    ],
+)
+def test_a_body_beyond_what_is_inspected_is_what_the_statement_says(
+    oversize: str, limit: str | None, size: int, blocked: bool
+) -> None:
+    field = {"Body": {"OversizeHandling": oversize}}
+    body = {"FieldToMatch": field, "ComparisonOperator": "GT", "Size": 64 * KB, "TextTransformations": NONE}
+    association = {"RequestBody": {"API_GATEWAY": {"DefaultSizeInspectionLimit": limit}}} if limit else None
+    rule = {"Name": "body", "Priority": 0, "Statement": {"SizeConstraintStatement": body}, **BLOCK}
+    acl = WebAcl(
+        {"Name": "acl", "ARN": "arn", "DefaultAction": {"Allow": {}}, "Rules": [rule], "AssociationConfig": association},
+        {}.__getitem__,
+    )
+    assert acl.evaluate(request(body_bytes=size)).allowed is not blocked
+
+
+def test_a_smaller_body_is_compared_as_the_statement_says() -> None:
+    body = {"FieldToMatch": {"Body": {}}, "ComparisonOperator": "GE", "Size": 100, "TextTransformations": NONE}
+    acl = web_acl({"Statement": {"SizeConstraintStatement": body}, **BLOCK}, clock=Clock())
+    assert acl.evaluate(request(body_bytes=99)).allowed
+    assert not acl.evaluate(request(body_bytes=100)).allowed
 
 
 # Throttles

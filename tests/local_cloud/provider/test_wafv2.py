@@ -152,8 +152,8 @@ def test_what_a_request_says_and_how_large_it_is_reach_waf_as_its_api_spells_the
         "size": 65536,
         "textTransformations": [{"priority": 0, "type": "NONE"}],
     }
-    scoped = rate_rule(100) | {"priority": 3}
-    scoped["statement"]["rateBasedStatement"]["scopeDownStatement"] = post_to("/token")
+    rate = rate_rule(100)["statement"]["rateBasedStatement"] | {"scopeDownStatement": post_to("/token")}
+    scoped = rate_rule(100) | {"priority": 3, "statement": {"rateBasedStatement": rate}}
     body = {"name": "body", "priority": 1, "action": {"block": {}}, "visibilityConfig": VISIBLE}
     label = {**body, "name": "label", "priority": 4}
     made = make(
