@@ -44,7 +44,6 @@ INVOKES: dict[str, dict[str, Any]] = {
 COMPUTED: dict[str, list[str]] = {
     "aws:kms/key:Key": ["keyId"],
     "aws:ec2/vpc:Vpc": ["defaultNetworkAclId"],
-    "aws:ec2/vpc:Vpc": ["defaultNetworkAclId"],
     "aws:ec2/vpcEndpoint:VpcEndpoint": ["prefixListId"],
     "aws:sqs/queue:Queue": ["url"],
     "aws:ecr/repository:Repository": ["repositoryUrl"],

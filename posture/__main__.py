@@ -1,0 +1,59 @@
+"""``python -m posture``: the pages that are made from the plans, and what the plans look like to who judges them."""
+
+import datetime
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from posture import cost_page, costs, effective
+from posture.controls import findings
+from posture.controls.page import PAGE, differences, read
+from posture.plan import IN_AWS, STACKS, run_program
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+
+@app.command()
+def docs() -> None:
+    """Write docs/cost.md and docs/effective/ anew from the plans."""
+    plans = {stack: run_program(stack) for stack in STACKS}
+    effective.DIRECTORY.mkdir(parents=True, exist_ok=True)
+    for stack, plan in plans.items():
+        effective.path(stack).write_text(effective.render(plan), encoding="utf-8")
+    cost_page.PAGE.write_text(cost_page.render([plans[stack] for stack in IN_AWS]), encoding="utf-8")
+
+
+@app.command()
+def controls() -> None:
+    """Show which stack meets which control, and where docs/controls.md says otherwise. Exit 1 when it does."""
+    console, page = Console(), read(PAGE.read_text(encoding="utf-8"))
+    plans = [run_program(stack) for stack in STACKS]
+    table = Table("#", "Control", *STACKS)
+    for number, row in page.controls.items():
+        table.add_row(number, row.meaning, *("met" if not findings(number, plan) else "exception" for plan in plans))
+    console.print(table)
+    problems = [f"{plan.stack}: {text}" for plan in plans for text in differences(page, plan, _today())]
+    for problem in problems:
+        console.print(problem, style="red", markup=False, highlight=False)
+    raise typer.Exit(1 if problems else 0)
+
+
+@app.command()
+def cost() -> None:
+    """Show what a month of each stack costs, and whether that is within its limit. Exit 1 when it is not."""
+    table, over = Table("Stack", "A month in $", "May cost in $", "An hour of a worker in $"), False
+    for stack in IN_AWS:
+        plan = run_program(stack)
+        table.add_row(stack, f"{costs.total(plan):.2f}", f"{costs.LIMITS[stack]:.0f}", f"{costs.job_hour(plan):.3f}")
+        over = over or costs.total(plan) > costs.LIMITS[stack]
+    Console().print(table)
+    raise typer.Exit(1 if over else 0)
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+if __name__ == "__main__":
+    app()
