@@ -5,13 +5,13 @@ import json
 import secrets as random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
-from infra.iam import Statement, document, tls_only
+from infra.iam import Statement, document, own_account_only, tls_only
 from infra.naming import Names
 
 TYPE_KEYS = "heartmap:data:Keys"
@@ -25,6 +25,16 @@ UPLOADS_PREFIX = "uploads/"
 LISTING_INDEX = "listing"
 """The index of the jobs table by which analyses are listed."""
 LOAD_BALANCER_LOG_PREFIX = "load-balancer"
+ACCESS_LOG_PREFIX = "s3"
+TRAIL_PREFIX = "cloudtrail"
+"""Where the audit bucket keeps CloudTrail's files."""
+SESSIONS_PREFIX = "sessions"
+"""Where the audit bucket keeps what was typed on the bastion."""
+SCAN_TAG, SCAN_CLEAN = "GuardDutyMalwareScanStatus", "NO_THREATS_FOUND"
+"""The tag that GuardDuty puts on an object that it scanned, and the one value of it that opens the object."""
+
+LOGGED_BUCKETS = ("uploads", "results", "artifacts", "audit")
+"""The buckets whose requests are logged: all but the one with the logs."""
 
 UPLOADS_KEPT_DAYS = 30
 RESULTS_KEPT_DAYS = 365
@@ -52,7 +62,11 @@ def _key_owner(names: Names) -> Statement:
 
 @dataclass(frozen=True, kw_only=True)
 class KeysArgs:
+    """``malware_scan`` is whether it is EventBridge, not S3, that puts new uploads on the queue."""
+
     names: Names
+    malware_scan: bool
+    protected: bool
 
 
 class Keys(pulumi.ComponentResource):
@@ -64,10 +78,17 @@ class Keys(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_KEYS, name, None, opts)
-        self._names, self._child = args.names, ResourceOptions(parent=self)
-        self.data_arn = self._key("data", "Data sets, results, tables, the queue and images", self._notifications())
+        self._names, self._protected = args.names, args.protected
+        sender = "events.amazonaws.com" if args.malware_scan else "s3.amazonaws.com"
+        self.data_arn = self._key("data", "Data sets, results, tables, the queue and images", self._uses("UploadNotices", sender))
         self.secrets_arn = self._key("secrets", "Secrets and the parameter of the service")
-        self.logs_arn = self._key("logs", "Log groups", self._log_groups())
+        self.logs_arn = self._key(
+            "logs",
+            "Log groups, audit records and alarms",
+            self._log_groups(),
+            self._trail(),
+            self._uses("Alarms", "cloudwatch.amazonaws.com"),
+        )
         self.register_outputs({"data_arn": self.data_arn, "secrets_arn": self.secrets_arn, "logs_arn": self.logs_arn})
 
     def _key(self, purpose: str, description: str, *uses: Statement) -> Output[str]:
@@ -77,19 +98,35 @@ class Keys(pulumi.ComponentResource):
             enable_key_rotation=True,
             deletion_window_in_days=KEY_DELETION_DAYS,
             policy=document(_key_owner(self._names), *uses),
-            opts=self._child,
+            opts=ResourceOptions(parent=self, protect=self._protected),
         )
-        aws.kms.Alias(purpose, name=f"alias/{self._names.of(purpose)}", target_key_id=key.key_id, opts=self._child)
+        alias = f"alias/{self._names.of(purpose)}"
+        aws.kms.Alias(purpose, name=alias, target_key_id=key.key_id, opts=ResourceOptions(parent=self))
         return key.arn
 
-    def _notifications(self) -> Statement:
+    def _uses(self, sid: str, service: str) -> Statement:
+        """What a service needs that sends to an encrypted queue or topic.
+
+        https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+        """
         return Statement(
-            sid="UploadNotifications",
-            principals={"Service": ("s3.amazonaws.com",)},
+            sid=sid,
+            principals={"Service": (service,)},
             actions=("kms:Decrypt", "kms:GenerateDataKey"),
             resources=("*",),
             conditions={"StringEquals": {"aws:SourceAccount": self._names.account}},
             reason="in a key policy * is this key alone",
+        )
+
+    def _trail(self) -> Statement:
+        """https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-kms-key-policy-for-cloudtrail.html"""
+        return Statement(
+            sid="Trail",
+            principals={"Service": ("cloudtrail.amazonaws.com",)},
+            actions=("kms:DescribeKey", "kms:GenerateDataKey*"),
+            resources=("*",),
+            conditions={"StringEquals": {"aws:SourceArn": trail_arn(self._names)}},
+            reason="in a key policy * is this key alone; the action comes in forms that CloudTrail chooses between",
         )
 
     def _log_groups(self) -> Statement:
@@ -103,22 +140,49 @@ class Keys(pulumi.ComponentResource):
         )
 
 
+def trail_arn(names: Names) -> str:
+    """The ARN of the stack's trail, which policies have to name before it is made."""
+    return names.arn("cloudtrail", f"trail/{names.prefix}")
+
+
+def scan_rule_name(names: Names) -> str:
+    """The name of the EventBridge rule that carries the results of malware scans."""
+    return names.of("scan-results")
+
+
+def scanner_role_name(names: Names) -> str:
+    """The name of the role under which GuardDuty reads and tags uploads."""
+    return names.of("malware-scan")
+
+
+class Lock(NamedTuple):
+    """Object Lock. ``days`` is how long nobody, not even the account's owner, can delete an object; 0 locks none by default."""
+
+    days: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrivateBucketArgs:
-    """``key_arn`` None means SSE-S3, which is all that load balancer logs can be written under.
+    """``key_arn`` None means SSE-S3, which is all that access logs can be written under.
 
-    ``kept_days`` None keeps objects for ever. ``emptied_on_delete`` lets a bucket with objects be deleted.
+    ``account`` owns the bucket, and nobody of another one gets in. ``access_logs`` is the bucket that is told of every request,
+    None for that bucket itself, whose logs would never end. ``kept_days`` None keeps objects for ever. ``emptied_on_delete``
+    lets a bucket with objects be deleted.
     """
 
     bucket: str
+    account: str
     key_arn: Input[str] | None
+    access_logs: Input[str] | None
     kept_days: int | None
     emptied_on_delete: bool
+    protected: bool
+    lock: Lock | None = None
     statements: Sequence[Statement] = ()
 
 
 class PrivateBucket(pulumi.ComponentResource):
-    """A bucket that is never public: TLS only, encrypted, versioned, without ACLs.
+    """A bucket that is never public: for its account and with TLS only, encrypted, versioned, without ACLs.
 
     ``bucket`` is the name, to be had only once the bucket is all that: nothing is put into it before.
     """
@@ -129,7 +193,13 @@ class PrivateBucket(pulumi.ComponentResource):
     def __init__(self, name: str, args: PrivateBucketArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_BUCKET, name, None, opts)
         child = ResourceOptions(parent=self)
-        bucket = aws.s3.Bucket(name, bucket=args.bucket, force_destroy=args.emptied_on_delete, opts=child)
+        bucket = aws.s3.Bucket(
+            name,
+            bucket=args.bucket,
+            force_destroy=args.emptied_on_delete,
+            object_lock_enabled=True if args.lock else None,
+            opts=ResourceOptions(parent=self, protect=args.protected),
+        )
         closed = aws.s3.BucketPublicAccessBlock(
             name,
             bucket=bucket.bucket,
@@ -162,11 +232,29 @@ class PrivateBucket(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=[versioning]),
         )
         everything = (bucket.arn, Output.concat(bucket.arn, "/*"))
-        policy = aws.s3.BucketPolicy(
-            name, bucket=bucket.bucket, policy=document(tls_only(everything, "s3:*"), *args.statements), opts=child
-        )
-        ready = Output.all(closed.id, owned.id, encrypted.id, versioning.id, policy.id)
-        self.bucket, self.arn = _once(ready, bucket.bucket), bucket.arn
+        guards = (tls_only(everything, "s3:*"), own_account_only(args.account, everything, "s3:*"))
+        policy = aws.s3.BucketPolicy(name, bucket=bucket.bucket, policy=document(*guards, *args.statements), opts=child)
+        made: list[Output[str]] = [closed.id, owned.id, encrypted.id, versioning.id, policy.id]
+        if args.access_logs is not None:
+            logged = aws.s3.BucketLogging(
+                name,
+                bucket=bucket.bucket,
+                target_bucket=args.access_logs,
+                target_prefix=f"{ACCESS_LOG_PREFIX}/{name}/",
+                opts=child,
+            )
+            made.append(logged.id)
+        if args.lock and args.lock.days:
+            retention = aws.s3.BucketObjectLockConfigurationRuleDefaultRetentionArgs(mode="COMPLIANCE", days=args.lock.days)
+            locked = aws.s3.BucketObjectLockConfiguration(
+                name,
+                bucket=bucket.bucket,
+                rule=aws.s3.BucketObjectLockConfigurationRuleArgs(default_retention=retention),
+                # A lock is on versions, which S3 has to know of first.
+                opts=ResourceOptions(parent=self, depends_on=[versioning]),
+            )
+            made.append(locked.id)
+        self.bucket, self.arn = _once(Output.all(*made), bucket.bucket), bucket.arn
         self.register_outputs({"bucket": self.bucket, "arn": self.arn})
 
     @staticmethod
@@ -202,68 +290,156 @@ class PrivateBucket(pulumi.ComponentResource):
 
 @dataclass(frozen=True, kw_only=True)
 class BucketsArgs:
-    """``logs_kept_days`` is the log retention of the stack."""
+    """``logs_kept_days`` is the log retention of the stack; ``audit_lock_days`` 0 locks no audit record."""
 
     names: Names
-    key_arn: Input[str]
+    data_key_arn: Input[str]
+    logs_key_arn: Input[str]
     logs_kept_days: int
-    emptied_on_delete: bool
+    audit_lock_days: int
+    malware_scan: bool
+    protected: bool
 
 
 class Buckets(pulumi.ComponentResource):
-    """Uploaded data sets, results, logs that only S3 takes, and the code of the authorizer."""
+    """Uploaded data sets, results, audit records, logs that only S3 takes, and the code of the functions."""
 
     uploads: PrivateBucket
     results: PrivateBucket
+    audit: PrivateBucket
     logs: PrivateBucket
     artifacts: PrivateBucket
 
     def __init__(self, name: str, args: BucketsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_BUCKETS, name, None, opts)
         self._args = args
-        self.uploads = self._bucket("uploads", UPLOADS_KEPT_DAYS)
-        self.results = self._bucket("results", RESULTS_KEPT_DAYS)
-        self.artifacts = self._bucket("artifacts", None)
-        self.logs = self._logs()
-        self.register_outputs({"uploads": self.uploads.bucket, "results": self.results.bucket})
-
-    def _bucket(self, purpose: str, kept_days: int | None) -> PrivateBucket:
-        args = PrivateBucketArgs(
-            bucket=self._args.names.bucket(purpose),
-            key_arn=self._args.key_arn,
-            kept_days=kept_days,
-            emptied_on_delete=self._args.emptied_on_delete,
+        self.logs = self._bucket(
+            "logs",
+            key_arn=None,
+            access_logs=None,
+            kept_days=args.logs_kept_days,
+            statements=(self._load_balancer_logs(), self._access_logs()),
         )
-        return PrivateBucket(purpose, args, ResourceOptions(parent=self))
+        self.uploads = self._bucket(
+            "uploads", kept_days=UPLOADS_KEPT_DAYS, statements=self._scanned_first() if args.malware_scan else ()
+        )
+        self.results = self._bucket("results", kept_days=RESULTS_KEPT_DAYS)
+        self.artifacts = self._bucket("artifacts", kept_days=None)
+        self.audit = self._bucket(
+            "audit",
+            key_arn=args.logs_key_arn,
+            kept_days=max(args.logs_kept_days, args.audit_lock_days),
+            # The lock can be had from the beginning only; how long it holds can be said later.
+            lock=Lock(days=args.audit_lock_days),
+            statements=self._trail(),
+        )
+        self.register_outputs(
+            {"uploads": self.uploads.bucket, "results": self.results.bucket, "audit": self.audit.bucket, "logs": self.logs.bucket}
+        )
 
-    def _logs(self) -> PrivateBucket:
-        names = self._args.names
-        bucket = names.bucket("logs")
+    def _bucket(self, purpose: str, *, kept_days: int | None, **differing: Any) -> PrivateBucket:
+        arguments = {
+            "bucket": self._args.names.bucket(purpose),
+            "account": self._args.names.account,
+            "key_arn": self._args.data_key_arn,
+            "access_logs": None if purpose == "logs" else self.logs.bucket,
+            "kept_days": kept_days,
+            "emptied_on_delete": not self._args.protected,
+            "protected": self._args.protected,
+        }
+        return PrivateBucket(purpose, PrivateBucketArgs(**{**arguments, **differing}), ResourceOptions(parent=self))
+
+    def _arn(self, purpose: str, path: str = "") -> str:
+        """The ARN of a bucket, which policies have to name before it is made, or of what is in it."""
+        return f"arn:{self._args.names.partition}:s3:::{self._args.names.bucket(purpose)}{path}"
+
+    def _load_balancer_logs(self) -> Statement:
         # Whose logs these are is said by the path, which the load balancer makes itself. AWS documents no source condition here,
         # and one whose key is not sent refuses every log: the load balancer tries it out, and is not made.
         # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
-        delivery = Statement(
+        return Statement(
             sid="LoadBalancerLogs",
             principals={"Service": ("logdelivery.elasticloadbalancing.amazonaws.com",)},
             actions=("s3:PutObject",),
-            resources=(f"arn:{names.partition}:s3:::{bucket}/{LOAD_BALANCER_LOG_PREFIX}/AWSLogs/{names.account}/*",),
+            resources=(self._arn("logs", f"/{LOAD_BALANCER_LOG_PREFIX}/AWSLogs/{self._args.names.account}/*"),),
             reason="the load balancer names its log files itself",
         )
-        args = PrivateBucketArgs(
-            bucket=bucket,
-            key_arn=None,
-            kept_days=self._args.logs_kept_days,
-            emptied_on_delete=self._args.emptied_on_delete,
-            statements=(delivery,),
+
+    def _access_logs(self) -> Statement:
+        """https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html"""
+        return Statement(
+            sid="AccessLogs",
+            principals={"Service": ("logging.s3.amazonaws.com",)},
+            actions=("s3:PutObject",),
+            resources=(self._arn("logs", f"/{ACCESS_LOG_PREFIX}/*"),),
+            conditions={
+                "StringEquals": {"aws:SourceAccount": self._args.names.account},
+                "ArnEquals": {"aws:SourceArn": [self._arn(purpose) for purpose in LOGGED_BUCKETS]},
+            },
+            reason="S3 names its log files itself",
         )
-        return PrivateBucket("logs", args, ResourceOptions(parent=self))
+
+    def _trail(self) -> tuple[Statement, ...]:
+        """https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-s3-bucket-policy-for-cloudtrail.html"""
+        names = self._args.names
+        source = {"aws:SourceArn": trail_arn(names)}
+        return (
+            Statement(
+                sid="TrailAsks",
+                principals={"Service": ("cloudtrail.amazonaws.com",)},
+                actions=("s3:GetBucketAcl",),
+                resources=(self._arn("audit"),),
+                conditions={"StringEquals": source},
+            ),
+            Statement(
+                sid="TrailWrites",
+                principals={"Service": ("cloudtrail.amazonaws.com",)},
+                actions=("s3:PutObject",),
+                resources=(self._arn("audit", f"/{TRAIL_PREFIX}/AWSLogs/{names.account}/*"),),
+                conditions={"StringEquals": {**source, "s3:x-amz-acl": "bucket-owner-full-control"}},
+                reason="CloudTrail names its files itself",
+            ),
+        )
+
+    def _scanned_first(self) -> tuple[Statement, ...]:
+        """Nobody but the scanner reads an upload that it did not find clean, and nobody else says that it did.
+
+        https://docs.aws.amazon.com/guardduty/latest/ug/tag-based-access-s3-malware-protection.html
+        """
+        everything = self._arn("uploads", "/*")
+        not_the_scanner = {"ArnNotEquals": {"aws:PrincipalArn": self._args.names.role_arn(scanner_role_name(self._args.names))}}
+        return (
+            Statement(
+                sid="ScannedFirst",
+                effect="Deny",
+                principals={"AWS": ("*",)},
+                actions=("s3:GetObject", "s3:GetObjectVersion"),
+                resources=(everything,),
+                conditions={"StringNotEquals": {f"s3:ExistingObjectTag/{SCAN_TAG}": SCAN_CLEAN}, **not_the_scanner},
+                reason="a refusal has to hold for every object and everyone",
+            ),
+            Statement(
+                sid="OnlyTheScannerTags",
+                effect="Deny",
+                principals={"AWS": ("*",)},
+                actions=(
+                    "s3:DeleteObjectTagging",
+                    "s3:DeleteObjectVersionTagging",
+                    "s3:PutObjectTagging",
+                    "s3:PutObjectVersionTagging",
+                ),
+                resources=(everything,),
+                conditions=not_the_scanner,
+                reason="a refusal has to hold for every object and everyone",
+            ),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TablesArgs:
     names: Names
     key_arn: Input[str]
-    deletion_protection: bool
+    protected: bool
 
 
 class Tables(pulumi.ComponentResource):
@@ -282,13 +458,18 @@ class Tables(pulumi.ComponentResource):
             attributes={"pk": "S", "listing_key": "S", "created_at": "S"},
             indexes=[
                 aws.dynamodb.TableGlobalSecondaryIndexArgs(
-                    name=LISTING_INDEX, hash_key="listing_key", range_key="created_at", projection_type="ALL"
+                    name=LISTING_INDEX,
+                    key_schemas=[
+                        aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(attribute_name="listing_key", key_type="HASH"),
+                        aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(attribute_name="created_at", key_type="RANGE"),
+                    ],
+                    projection_type="ALL",
                 )
             ],
-            ttl=aws.dynamodb.TableTtlArgs(attribute_name="expires_at", enabled=True),
+            expires=True,
         )
         self.config = self._table("config", hash_key="name", range_key="version", attributes={"name": "S", "version": "N"})
-        self.api_keys = self._table("api-keys", hash_key="public_id", attributes={"public_id": "S"})
+        self.api_keys = self._table("api-keys", hash_key="public_id", attributes={"public_id": "S"}, expires=True)
         self.register_outputs({"jobs": self.jobs.name, "config": self.config.name, "api_keys": self.api_keys.name})
 
     def _table(
@@ -299,7 +480,7 @@ class Tables(pulumi.ComponentResource):
         attributes: dict[str, str],
         range_key: str | None = None,
         indexes: list[aws.dynamodb.TableGlobalSecondaryIndexArgs] | None = None,
-        ttl: aws.dynamodb.TableTtlArgs | None = None,
+        expires: bool = False,
     ) -> aws.dynamodb.Table:
         return aws.dynamodb.Table(
             purpose,
@@ -309,21 +490,22 @@ class Tables(pulumi.ComponentResource):
             range_key=range_key,
             attributes=[aws.dynamodb.TableAttributeArgs(name=name, type=kind) for name, kind in attributes.items()],
             global_secondary_indexes=indexes,
-            ttl=ttl,
+            ttl=aws.dynamodb.TableTtlArgs(attribute_name="expires_at", enabled=True) if expires else None,
             server_side_encryption=aws.dynamodb.TableServerSideEncryptionArgs(enabled=True, kms_key_arn=self._args.key_arn),
             point_in_time_recovery=aws.dynamodb.TablePointInTimeRecoveryArgs(enabled=True),
-            deletion_protection_enabled=self._args.deletion_protection,
-            opts=ResourceOptions(parent=self),
+            deletion_protection_enabled=self._args.protected,
+            opts=ResourceOptions(parent=self, protect=self._args.protected),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueArgs:
-    """``uploads`` is the bucket whose new objects become messages."""
+    """``uploads`` is the bucket whose new objects become messages; with ``malware_scan`` not before they are scanned."""
 
     names: Names
     key_arn: Input[str]
     uploads: PrivateBucket
+    malware_scan: bool
 
 
 class Queue(pulumi.ComponentResource):
@@ -332,9 +514,11 @@ class Queue(pulumi.ComponentResource):
     url: Output[str]
     arn: Output[str]
     dead_letter_url: Output[str]
+    dead_letter_arn: Output[str]
 
     def __init__(self, name: str, args: QueueArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_QUEUE, name, None, opts)
+        self._args = args
         child = ResourceOptions(parent=self)
         dead = aws.sqs.Queue(
             "dead-letters",
@@ -358,33 +542,45 @@ class Queue(pulumi.ComponentResource):
             redrive_allow_policy=Output.json_dumps({"redrivePermission": "byQueue", "sourceQueueArns": [queue.arn]}),
             opts=child,
         )
-        uploaded = Statement(
-            sid="UploadNotifications",
-            principals={"Service": ("s3.amazonaws.com",)},
-            actions=("sqs:SendMessage",),
-            resources=(queue.arn,),
-            conditions={
-                "StringEquals": {"aws:SourceAccount": args.names.account},
-                "ArnEquals": {"aws:SourceArn": args.uploads.arn},
-            },
+        self._policy("dead-letters", dead)
+        policy = self._policy("work", queue, self._new_uploads(queue.arn))
+        self._notify(queue.arn, policy)
+        self.url, self.arn, self.dead_letter_url, self.dead_letter_arn = queue.url, queue.arn, dead.url, dead.arn
+        self.register_outputs({"url": self.url, "dead_letter_url": self.dead_letter_url})
+
+    def _policy(self, name: str, queue: aws.sqs.Queue, *statements: Statement) -> aws.sqs.QueuePolicy:
+        guards = (tls_only((queue.arn,), "sqs:*"), own_account_only(self._args.names.account, (queue.arn,), "sqs:*"))
+        return aws.sqs.QueuePolicy(
+            name, queue_url=queue.url, policy=document(*guards, *statements), opts=ResourceOptions(parent=self)
         )
-        aws.sqs.QueuePolicy("dead-letters", queue_url=dead.url, policy=document(tls_only((dead.arn,), "sqs:*")), opts=child)
-        policy = aws.sqs.QueuePolicy(
-            "work", queue_url=queue.url, policy=document(tls_only((queue.arn,), "sqs:*"), uploaded), opts=child
+
+    def _new_uploads(self, queue_arn: Output[str]) -> Statement:
+        names = self._args.names
+        if self._args.malware_scan:
+            service, source = "events.amazonaws.com", names.arn("events", f"rule/{scan_rule_name(names)}")
+        else:
+            service, source = "s3.amazonaws.com", self._args.uploads.arn
+        return Statement(
+            sid="UploadNotices",
+            principals={"Service": (service,)},
+            actions=("sqs:SendMessage",),
+            resources=(queue_arn,),
+            conditions={"StringEquals": {"aws:SourceAccount": names.account}, "ArnEquals": {"aws:SourceArn": source}},
+        )
+
+    def _notify(self, queue_arn: Output[str], policy: aws.sqs.QueuePolicy) -> None:
+        uploaded = aws.s3.BucketNotificationQueueArgs(
+            id="uploaded", queue_arn=queue_arn, events=["s3:ObjectCreated:*"], filter_prefix=UPLOADS_PREFIX
         )
         aws.s3.BucketNotification(
             "uploads",
-            bucket=args.uploads.bucket,
-            queues=[
-                aws.s3.BucketNotificationQueueArgs(
-                    id="uploaded", queue_arn=queue.arn, events=["s3:ObjectCreated:*"], filter_prefix=UPLOADS_PREFIX
-                )
-            ],
+            bucket=self._args.uploads.bucket,
+            # GuardDuty hears of new objects by EventBridge, and the workers hear of them from GuardDuty.
+            eventbridge=True if self._args.malware_scan else None,
+            queues=None if self._args.malware_scan else [uploaded],
             # S3 sends a test message at once, and refuses the notification when that is not let in.
             opts=ResourceOptions(parent=self, depends_on=[policy]),
         )
-        self.url, self.arn, self.dead_letter_url = queue.url, queue.arn, dead.url
-        self.register_outputs({"url": self.url, "dead_letter_url": self.dead_letter_url})
 
 
 def new_authorizer_secret() -> str:
@@ -418,6 +614,7 @@ class SecretsArgs:
     names: Names
     key_arn: Input[str]
     recovery_days: int
+    protected: bool
 
 
 class Secrets(pulumi.ComponentResource):
@@ -456,7 +653,7 @@ class Secrets(pulumi.ComponentResource):
             key_id=args.key_arn,
             value=Output.secret(stored),
             # Written anew by each rotation, which no later run may undo.
-            opts=ResourceOptions(parent=self, ignore_changes=["value"]),
+            opts=ResourceOptions(parent=self, ignore_changes=["value"], protect=args.protected),
         )
         self.service_parameter_arn = parameter.arn
         # A secret without a version cannot be read.
@@ -465,14 +662,25 @@ class Secrets(pulumi.ComponentResource):
         self.register_outputs({"authorizer_arn": self.authorizer_arn, "service_arn": self.service_arn})
 
     def _secret(self, purpose: str, description: str) -> aws.secretsmanager.Secret:
-        return aws.secretsmanager.Secret(
+        secret = aws.secretsmanager.Secret(
             purpose,
             name=f"{self._args.names.prefix}/{purpose}",
             description=description,
             kms_key_id=self._args.key_arn,
             recovery_window_in_days=self._args.recovery_days,
+            opts=ResourceOptions(parent=self, protect=self._args.protected),
+        )
+        # Who of the account may read it is said by their own policies alone: a refusal of all but the functions would lock out
+        # whoever deploys, who reads it back.
+        guards = (tls_only(("*",), "secretsmanager:*"), own_account_only(self._args.names.account, ("*",), "secretsmanager:*"))
+        aws.secretsmanager.SecretPolicy(
+            purpose,
+            secret_arn=secret.arn,
+            policy=document(*guards),
+            block_public_policy=True,
             opts=ResourceOptions(parent=self),
         )
+        return secret
 
 
 def _once(there: Output[Any], value: Output[str]) -> Output[str]:

@@ -104,15 +104,47 @@ def tls_only(resources: Sequence[Input[str]], action: str) -> Statement:
     )
 
 
+def own_account_only(account: str, resources: Sequence[Input[str]], action: str) -> Statement:
+    """The statement of a resource policy that refuses whoever is of another account, or of none.
+
+    AWS services that act for an account's resources are let by: the statements that admit them name those resources.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_data-perimeters.html
+    """
+    return Statement(
+        sid="OwnAccountOnly",
+        effect="Deny",
+        principals={"AWS": ("*",)},
+        actions=(action,),
+        resources=resources,
+        conditions={
+            "StringNotEquals": {"aws:PrincipalAccount": account},
+            "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+        },
+        reason="a refusal has to hold for everyone, every action and every object",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServiceRoleArgs:
-    """``service`` is the principal that takes the role; ``account`` binds it to work for this account where AWS supports that."""
+    """``service`` is the principal that takes the role.
+
+    ``account`` binds it to work for this account, and ``source_arn``, a pattern, to that for some resources of it. Where AWS does
+    not say what its service sends, ``unbound`` says why there is neither. Raises PolicyError without any.
+    """
 
     name: str
     service: str
     description: str
     statements: Sequence[Statement]
     account: str | None = None
+    source_arn: str | None = None
+    unbound: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.account) == bool(self.unbound):
+            raise PolicyError(f"the trust of role {self.name} needs its account, or the reason why there is none")
+        if self.source_arn and not self.account:
+            raise PolicyError(f"the trust of role {self.name} names a source without its account")
 
 
 class ServiceRole(pulumi.ComponentResource):
@@ -132,6 +164,8 @@ class ServiceRole(pulumi.ComponentResource):
         if args.account:
             # Otherwise another account could have the service act with this role: the confused deputy.
             trust["Condition"] = {"StringEquals": {"aws:SourceAccount": args.account}}
+        if args.source_arn:
+            trust["Condition"]["ArnLike"] = {"aws:SourceArn": args.source_arn}
         role = aws.iam.Role(
             name,
             name=args.name,

@@ -45,6 +45,10 @@ class Names:
         """The name of a log group of our own naming; some services prescribe another."""
         return f"/{PROJECT}/{self.environment}/{purpose}"
 
+    def role_arn(self, name: str) -> str:
+        """The ARN of a role of this account."""
+        return f"arn:{self.partition}:iam::{self.account}:role/{name}"
+
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource of this account and region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"

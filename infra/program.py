@@ -9,8 +9,10 @@ import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from infra import settings as configuration
+from infra.alarms import AlarmTopic, AlarmTopicArgs
 from infra.api import Api, ApiArgs
 from infra.authorizer import Authorizer, AuthorizerArgs
+from infra.certificates import IssuedCertificate, IssuedCertificateArgs
 from infra.compute import (
     LoadBalancer,
     LoadBalancerArgs,
@@ -31,11 +33,13 @@ from infra.data import (
     Tables,
     TablesArgs,
 )
-from infra.edge import Domain, DomainArgs, WebAcl, WebAclArgs
-from infra.identity import CALLBACK_URLS, Identity, IdentityArgs
+from infra.edge import Domain, DomainArgs, SignInDomain, SignInDomainArgs, WebAcl, WebAclArgs
+from infra.identity import CALLBACK_URLS, Identity, IdentityArgs, sign_in_host
 from infra.naming import Names
 from infra.network import FlowLog, FlowLogArgs, Network, NetworkArgs, NetworkPlanError, find_network
-from infra.observability import WebAclLog, WebAclLogArgs
+from infra.observability import AuditTrail, AuditTrailArgs, ServiceAlarms, ServiceAlarmsArgs, WebAclLog, WebAclLogArgs
+from infra.scaling import ApiScaling, ApiScalingArgs, WorkerScaling, WorkerScalingArgs
+from infra.scanning import MalwareScan, MalwareScanArgs
 from infra.setting_types import Vpn
 
 SECRET_RECOVERY_DAYS = 30
@@ -49,13 +53,10 @@ def main() -> None:
         raise pulumi.RunError(str(error)) from None
     # An emulated AWS announces itself as the AWS SDKs expect it: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    provider = aws.Provider(
-        "aws",
-        region=settings.region,
-        default_tags=aws.ProviderDefaultTagsArgs(
-            tags={"Project": configuration.PROJECT, "Environment": str(settings.environment), "ManagedBy": "pulumi"}
-        ),
+    tags = aws.ProviderDefaultTagsArgs(
+        tags={"Project": configuration.PROJECT, "Environment": str(settings.environment), "ManagedBy": "pulumi"}
     )
+    provider = aws.Provider("aws", region=settings.region, default_tags=tags)
     top = ResourceOptions(providers={"aws": provider})
     asking = pulumi.InvokeOptions(provider=provider)
     names = Names(
@@ -68,8 +69,10 @@ def main() -> None:
 
     network = Network("network", _network(settings, names, zone_ids, asking), top)
 
-    disposable = not settings.deletion_protection
-    keys = Keys("keys", KeysArgs(names=names), top)
+    protected = settings.deletion_protection
+    disposable = not protected
+    keys = Keys("keys", KeysArgs(names=names, malware_scan=settings.malware_scan, protected=protected), top)
+    alarms = AlarmTopic("alarms", AlarmTopicArgs(names=names, logs_key_arn=keys.logs_arn, email=settings.alarm_email), top)
     FlowLog(
         "flow-log",
         FlowLogArgs(
@@ -85,21 +88,35 @@ def main() -> None:
         "buckets",
         BucketsArgs(
             names=names,
-            key_arn=keys.data_arn,
+            data_key_arn=keys.data_arn,
+            logs_key_arn=keys.logs_arn,
             logs_kept_days=settings.log_retention_days,
-            emptied_on_delete=disposable,
+            audit_lock_days=settings.audit_lock_days,
+            malware_scan=settings.malware_scan,
+            protected=protected,
         ),
         top,
     )
-    tables = Tables(
-        "tables",
-        TablesArgs(names=names, key_arn=keys.data_arn, deletion_protection=settings.deletion_protection),
+    tables = Tables("tables", TablesArgs(names=names, key_arn=keys.data_arn, protected=protected), top)
+    queue = Queue(
+        "queue",
+        QueueArgs(names=names, key_arn=keys.data_arn, uploads=buckets.uploads, malware_scan=settings.malware_scan),
         top,
     )
-    queue = Queue("queue", QueueArgs(names=names, key_arn=keys.data_arn, uploads=buckets.uploads), top)
+    if settings.malware_scan:
+        MalwareScan(
+            "malware-scan",
+            MalwareScanArgs(names=names, uploads=buckets.uploads, queue=queue, data_key_arn=keys.data_arn),
+            top,
+        )
     secrets = Secrets(
         "secrets",
-        SecretsArgs(names=names, key_arn=keys.secrets_arn, recovery_days=0 if disposable else SECRET_RECOVERY_DAYS),
+        SecretsArgs(
+            names=names,
+            key_arn=keys.secrets_arn,
+            recovery_days=0 if disposable else SECRET_RECOVERY_DAYS,
+            protected=protected,
+        ),
         top,
     )
 
@@ -122,14 +139,18 @@ def main() -> None:
             queue=queue,
             secrets=secrets,
             data_key_arn=keys.data_arn,
+            secrets_key_arn=keys.secrets_arn,
             logs_key_arn=keys.logs_arn,
+            topic_arn=alarms.arn,
         ),
         top,
     )
+    ApiScaling("api-scaling", ApiScalingArgs(names=names, settings=settings, services=services, balancer=balancer), top)
+    WorkerScaling("worker-scaling", WorkerScalingArgs(names=names, settings=settings, services=services, queue=queue), top)
 
     identity = Identity(
         "identity",
-        IdentityArgs(names=names, mfa=settings.mfa, deletion_protection=settings.deletion_protection),
+        IdentityArgs(names=names, settings=settings, logs_key_arn=keys.logs_arn),
         top,
     )
     authorizer = Authorizer(
@@ -161,18 +182,24 @@ def main() -> None:
         ),
         top,
     )
-    web_acl = WebAcl(
-        "edge",
-        WebAclArgs(
-            names=names,
-            stage_arn=api.stage_arn,
-            requests_per_minute=settings.requests_per_minute,
-            allowed_ipv4=settings.allowed_ipv4,
-            allowed_ipv6=settings.allowed_ipv6,
-        ),
-        top,
-    )
-    api_url = Domain("domain", DomainArgs(settings=settings, api=api), top).url if settings.domain else api.stage_url
+    web_acl = WebAcl("edge", WebAclArgs(names=names, settings=settings, stage_arn=api.stage_arn, identity=identity), top)
+    api_url = api.stage_url
+    certificates = {"balancer": balancer.certificate_arn}
+    if settings.domain:
+        domain = Domain("domain", DomainArgs(settings=settings, api=api), top)
+        api_url = domain.url
+        certificates["api"] = domain.certificate_arn
+        certificate = IssuedCertificate(
+            "sign-in",
+            IssuedCertificateArgs(host=sign_in_host(settings), zone_id=settings.hosted_zone_id),
+            # Cognito shows the pages through CloudFront, which takes certificates of this region alone.
+            ResourceOptions(providers={"aws": aws.Provider("us-east-1", region="us-east-1", default_tags=tags)}),
+        )
+        SignInDomain(
+            "sign-in",
+            SignInDomainArgs(settings=settings, identity=identity, certificate_arn=certificate.arn, domain=domain),
+            top,
+        )
     WebAclLog(
         "web-acl",
         WebAclLogArgs(
@@ -183,6 +210,35 @@ def main() -> None:
         ),
         top,
     )
+    if settings.audit_trail:
+        AuditTrail(
+            "audit-trail",
+            AuditTrailArgs(
+                names=names,
+                audit=buckets.audit,
+                tables=tables,
+                logs_key_arn=keys.logs_arn,
+                retention_days=settings.log_retention_days,
+                topic_arn=alarms.arn,
+                protected=protected,
+            ),
+            top,
+        )
+    ServiceAlarms(
+        "service-alarms",
+        ServiceAlarmsArgs(
+            names=names,
+            topic_arn=alarms.arn,
+            access_log_group=api.access_log_group_name,
+            authorizer=authorizer.function_name,
+            functions={},
+            balancer=balancer,
+            queue=queue,
+            certificates=certificates,
+            always_on=settings.working_hours is None,
+        ),
+        top,
+    )
 
     _export(
         {
@@ -190,6 +246,7 @@ def main() -> None:
             "region": settings.region,
             "user_pool_id": identity.user_pool_id,
             "client_id": identity.client_id,
+            "program_client_id": identity.program_client_id,
             "issuer": identity.issuer,
             "authorize_url": identity.authorize_url,
             "token_url": identity.token_url,
