@@ -29,7 +29,7 @@ def make_each_trail_once() -> None:
 
 
 def forget_deleted_trails() -> None:
-    """CloudTrail: DeleteTrail takes a name or an ARN, of a trail that exists, and the trail's tags go with it. moto deletes by name
+    """CloudTrail: DeleteTrail takes the name or the ARN of a trail that is there, whose tags go with it. moto deletes by name
     only, is silent about any other, and gives the tags to the next trail of the name.
 
     https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_DeleteTrail.html
