@@ -47,6 +47,8 @@ COMPUTED: dict[str, list[str]] = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": ["prefixListId"],
     "aws:sqs/queue:Queue": ["url"],
     "aws:ecr/repository:Repository": ["repositoryUrl"],
+    "aws:lb/loadBalancer:LoadBalancer": ["arnSuffix"],
+    "aws:lb/targetGroup:TargetGroup": ["arnSuffix"],
     "awsx:ecr:Image": ["imageUri"],
     "aws:lambda/function:Function": ["invokeArn"],
     "aws:apigateway/restApi:RestApi": ["executionArn", "rootResourceId"],
@@ -67,6 +69,8 @@ class Registration:
     parent: str
     custom: bool
     protect: bool
+    provider: str
+    """URN and id of the provider that it was asked from."""
     dependencies: list[str]
     ignored: list[str]
     raw: dict[str, Any]
@@ -120,6 +124,7 @@ class Recorder(mocks.MockMonitor):
                     parent=request.parent,
                     custom=request.custom,
                     protect=request.protect,
+                    provider=request.provider,
                     dependencies=list(request.dependencies),
                     ignored=list(request.ignoreChanges),
                     raw=raw,
@@ -193,6 +198,12 @@ def run_program(stack: str, changes: Mapping[str, str] | None = None, *, preview
         asyncio.run(run())
     set_all_config({})
     return plan
+
+
+@functools.cache
+def plan_of(stack: str) -> Plan:
+    """The plan of a stack as its file stands, made once in a process: not to be changed."""
+    return run_program(stack)
 
 
 @contextlib.contextmanager
