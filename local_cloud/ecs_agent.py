@@ -12,14 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 
 from local_cloud import deploy, supervisor
+
+PARAMETER_ARN = re.compile(r"arn:[\w-]+:ssm:[\w-]+:\d+:parameter(/.+)")
+WHOLE_SECRET_ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]+:\d+:secret:[^:]+")
 
 # What the image has on its PATH; the interpreter of this environment stands for the image's.
 IMAGE_PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
@@ -33,11 +38,13 @@ def container_of(service: str, cluster: str, ecs: Any) -> dict[str, Any]:
     """The container definition that the service runs now.
 
     Raises:
-        TaskRefused: no such service, or a task of several containers.
+        TaskRefused: no such service, one that wants another number of tasks than one, or a task of several containers.
     """
     found = ecs.describe_services(cluster=cluster, services=[service])["services"]
     if not found:
         raise TaskRefused(f"There is no ECS service {service} in the cluster {cluster}.")
+    if found[0]["desiredCount"] != 1:
+        raise TaskRefused(f"The service {service} wants {found[0]['desiredCount']} tasks; here each service runs one.")
     definition = ecs.describe_task_definition(taskDefinition=found[0]["taskDefinition"])["taskDefinition"]
     containers = definition["containerDefinitions"]
     if len(containers) != 1:
@@ -45,21 +52,36 @@ def container_of(service: str, cluster: str, ecs: Any) -> dict[str, Any]:
     return containers[0]
 
 
-def environment_of(container: dict[str, Any], secrets_manager: Any) -> dict[str, str]:
+def environment_of(container: dict[str, Any], client: Callable[[str], Any]) -> dict[str, str]:
     """The container's environment, with its secrets resolved as ECS resolves them.
 
-    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specifying-sensitive-data.html
+
+    Args:
+        client: gives the boto3 client of a service.
 
     Raises:
-        TaskRefused: a secret is named in a way other than by the ARN of a whole Secrets Manager secret.
+        TaskRefused: a secret is named in a way other than by the ARN of a parameter or of a whole Secrets Manager secret, or
+            its parameter is not there, at which ECS does not start the task either.
     """
     environment = {pair["name"]: pair["value"] for pair in container.get("environment", [])}
     for secret in container.get("secrets", []):
-        arn = secret["valueFrom"]
-        if ":secretsmanager:" not in arn or arn.count(":") != 6:
-            raise TaskRefused(f"The secret {secret['name']} is not the ARN of a whole Secrets Manager secret.")
-        environment[secret["name"]] = secrets_manager.get_secret_value(SecretId=arn)["SecretString"]
+        name, arn = secret["name"], secret["valueFrom"]
+        if parameter := PARAMETER_ARN.fullmatch(arn):
+            environment[name] = _parameter(name, parameter[1], client("ssm"))
+        elif WHOLE_SECRET_ARN.fullmatch(arn):
+            environment[name] = client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+        else:
+            raise TaskRefused(f"The secret {name} is neither the ARN of a parameter nor that of a whole Secrets Manager secret.")
     return environment
+
+
+def _parameter(secret: str, path: str, ssm: Any) -> str:
+    """The value of a parameter. Its ARN has one slash before the name, whether the name begins with one or not."""
+    found = ssm.get_parameters(Names=[path, path.removeprefix("/")], WithDecryption=True)["Parameters"]
+    if not found:
+        raise TaskRefused(f"The parameter of the secret {secret} does not exist.")
+    return found[0]["Value"]
 
 
 def register(target_group: str, port: int, elbv2: Any) -> None:
@@ -86,7 +108,7 @@ def main() -> None:
         return boto3.client(name, endpoint_url=endpoint, region_name=deploy.REGION)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     container = container_of(outputs[arguments.service], outputs["cluster"], client("ecs"))
-    environment = environment_of(container, client("secretsmanager"))
+    environment = environment_of(container, client)
     scratch = arguments.state / "scratch" / arguments.service
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True, mode=0o700)

@@ -31,10 +31,11 @@ def register_task(command: str, containers: int = 1) -> str:
     return made["taskDefinition"]["taskDefinitionArn"]
 
 
-def service(containers: int) -> tuple[str, str]:
+def service(containers: int, tasks: int = 1) -> tuple[str, str]:
     ecs = boto3.client("ecs")
     ecs.create_cluster(clusterName="heartmap")
-    ecs.create_service(cluster="heartmap", serviceName="api", taskDefinition=register_task("python", containers), desiredCount=1)
+    definition = register_task("python", containers)
+    ecs.create_service(cluster="heartmap", serviceName="api", taskDefinition=definition, desiredCount=tasks)
     return "api", "heartmap"
 
 
@@ -56,6 +57,14 @@ def test_a_task_of_several_containers_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("tasks", [0, 2])
+def test_a_service_that_wants_another_number_of_tasks_than_one_is_refused(tasks: int) -> None:
+    name, cluster = service(1, tasks)
+    with pytest.raises(ecs_agent.TaskRefused, match=f"wants {tasks} tasks"):
+        ecs_agent.container_of(name, cluster, boto3.client("ecs"))
+
+
+@pytest.mark.usefixtures("aws")
 def test_a_service_that_is_not_deployed_is_refused() -> None:
     boto3.client("ecs").create_cluster(clusterName="heartmap")
     with pytest.raises(ecs_agent.TaskRefused, match="no ECS service"):
@@ -64,19 +73,36 @@ def test_a_service_that_is_not_deployed_is_refused() -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_secrets_are_resolved_by_the_arn_of_a_whole_secret() -> None:
-    manager = boto3.client("secretsmanager")
-    arn = manager.create_secret(Name="keys", SecretString="the value")["ARN"]
+    arn = boto3.client("secretsmanager").create_secret(Name="keys", SecretString="the value")["ARN"]
     container = {"environment": [{"name": "A", "value": "1"}], "secrets": [{"name": "B", "valueFrom": arn}]}
-    assert ecs_agent.environment_of(container, manager) == {"A": "1", "B": "the value"}
+    assert ecs_agent.environment_of(container, boto3.client) == {"A": "1", "B": "the value"}
 
 
 @pytest.mark.usefixtures("aws")
-@pytest.mark.parametrize("reference", ["arn:aws:ssm:us-east-1:123456789012:parameter/x", "{arn}:key::"])
+@pytest.mark.parametrize("name", ["/heartmap/local/service", "flat"])
+def test_parameters_are_resolved_and_decrypted_by_their_arn(name: str) -> None:
+    ssm = boto3.client("ssm")
+    ssm.put_parameter(Name=name, Value="the value", Type="SecureString")
+    arn = ssm.get_parameter(Name=name)["Parameter"]["ARN"]
+    container = {"secrets": [{"name": "B", "valueFrom": arn}]}
+    assert ecs_agent.environment_of(container, boto3.client) == {"B": "the value"}
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_task_whose_parameter_is_gone_does_not_start() -> None:
+    arn = "arn:aws:ssm:us-east-1:123456789012:parameter/heartmap/gone"
+    with pytest.raises(ecs_agent.TaskRefused, match="parameter of the secret B does not exist"):
+        ecs_agent.environment_of({"secrets": [{"name": "B", "valueFrom": arn}]}, boto3.client)
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    "reference", ["{arn}:key::", "/heartmap/local/service", "arn:aws:ssm:us-east-1:123456789012:document/x", "arn:aws:s3:::x"]
+)
 def test_a_secret_named_in_another_way_is_refused(reference: str) -> None:
-    manager = boto3.client("secretsmanager")
-    arn = manager.create_secret(Name="keys", SecretString="the value")["ARN"]
-    with pytest.raises(ecs_agent.TaskRefused, match="B"):
-        ecs_agent.environment_of({"secrets": [{"name": "B", "valueFrom": reference.format(arn=arn)}]}, manager)
+    arn = boto3.client("secretsmanager").create_secret(Name="keys", SecretString="the value")["ARN"]
+    with pytest.raises(ecs_agent.TaskRefused, match="secret B is neither"):
+        ecs_agent.environment_of({"secrets": [{"name": "B", "valueFrom": reference.format(arn=arn)}]}, boto3.client)
 
 
 @pytest.mark.usefixtures("aws")
