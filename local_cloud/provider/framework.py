@@ -113,6 +113,11 @@ class ResourceType(ABC):
     autoname: ClassVar[str | None] = None
     delete_before_replace: ClassVar[bool] = False
 
+    @property
+    def takes_tags(self) -> bool:
+        """Whether the argument `tags` is the usual map, to which the provider's default tags are added."""
+        return "tags" in self.arguments and "tags" not in self.nested
+
     # The parameters are positional only: a subclass calls one that it does not use by a name that starts with "_".
 
     def check(self, _inputs: Inputs, /) -> list[Failure]:

@@ -114,12 +114,13 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(self, request, context):
         with clear_errors(context, _subject(request)):
             handler, name = _handler(request), _name(request.urn)
+            self._attempts.know(request.urn, request.id)
             state, _ = wire.decode(request.olds)
             old, _ = wire.decode(request.old_inputs)
             new, _ = wire.decode(request.news)
             ignored = {path.partition(".")[0].partition("[")[0] for path in request.ignoreChanges}
             differing = {key for key in handler.arguments if old.get(key) != new.get(key)}
-            if "tags" in handler.arguments and not wire.contains_unknown(new.get("tags")):
+            if handler.takes_tags and not wire.contains_unknown(new.get("tags")):
                 differing |= {"tags"} if self._aws.tags(new) != state.get("tagsAll") else set()
             differing -= ignored
             replaces = sorted(differing & handler.replaces)
@@ -138,8 +139,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                 )
             _require_known(inputs)
             self._attempts.take_back_abandoned()
-            with self._attempts.attempt(request.urn, handler.token, request.properties):
-                resource_id, outputs = handler.create(self._aws, inputs)
+            resource_id, outputs = self._attempts.create(handler, request.urn, inputs)
             state = self._with_tags(handler, inputs, {**inputs, **outputs})
             return provider_pb2.CreateResponse(id=resource_id, properties=wire.encode(state, secrets | handler.secret_outputs))
 
@@ -189,7 +189,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
         with clear_errors(context, _subject(request)):
             state, _ = wire.decode(request.properties)
             self._attempts.take_back_abandoned()
-            _handler(request).delete(self._aws, request.id, state)
+            self._attempts.delete(_handler(request), request.urn, request.id, state)
             return empty_pb2.Empty()
 
     # ---- invokes
@@ -226,7 +226,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
         return self._configured[1]
 
     def _with_tags(self, handler: ResourceType, inputs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-        if "tags" not in handler.arguments:
+        if not handler.takes_tags:
             return state
         tags = inputs.get("tags")
         return {**state, "tagsAll": UNKNOWN if tags is UNKNOWN else self._aws.tags(inputs)}
