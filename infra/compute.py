@@ -10,6 +10,8 @@ import pulumi_aws as aws
 import pulumi_awsx as awsx
 from pulumi import Input, Output, ResourceOptions
 
+from infra.alarms import MetricAlarm, alarm_on_metric
+from infra.build_context import TAG_PREFIX, source_tag
 from infra.certificates import IssuedCertificate, IssuedCertificateArgs, SelfSignedCertificate, SelfSignedCertificateArgs
 from infra.data import LISTING_INDEX, LOAD_BALANCER_LOG_PREFIX, UPLOADS_PREFIX, Buckets, PrivateBucket, Queue, Secrets, Tables
 from infra.iam import ServiceRole, ServiceRoleArgs, Statement
@@ -28,6 +30,8 @@ TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-FIPS-PQ-2025-09"
 DOCKERFILE = "heartmap_service/Dockerfile"
 PLATFORM = "linux/arm64"
 IMAGES_KEPT = 20
+REMAINS_KEPT_DAYS = 7
+"""How long what no tag leads to is kept, such as the layers of a push that was broken off."""
 
 HEALTH_PATH = "/healthz"
 RESULTS_PREFIX = "results/"
@@ -44,6 +48,9 @@ DRAIN_SECONDS = 30
 API_STOP_SECONDS = 60
 WORKER_STOP_SECONDS = 120
 START_GRACE_SECONDS = 120
+
+DEPLOYMENT_FAULTS = 5
+"""Answers with a status of 500 or more within a minute that end a deployment."""
 
 # What is true inside a container, and not of a process on this machine. It listens on every address of the task's own
 # network interface, which its security group guards.
@@ -68,7 +75,11 @@ class ServiceImageArgs:
 
 
 class ServiceImage(pulumi.ComponentResource):
-    """The registry of the service's image, and the image."""
+    """The registry of the service's image, and the image, which is built when its sources have changed.
+
+    A tag is taken once and says what it was built from. To go back to sources that were built before, give the image by its
+    digest: the registry refuses their tag a second time.
+    """
 
     uri: Output[str]
     repository_arn: Output[str]
@@ -80,19 +91,14 @@ class ServiceImage(pulumi.ComponentResource):
             name,
             name=args.names.of("service"),
             force_delete=args.emptied_on_delete,
+            image_tag_mutability="IMMUTABLE",
             encryption_configurations=[
                 aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="KMS", kms_key=args.key_arn)
             ],
             image_scanning_configuration=aws.ecr.RepositoryImageScanningConfigurationArgs(scan_on_push=True),
             opts=child,
         )
-        rule = {
-            "rulePriority": 1,
-            "description": f"keep the last {IMAGES_KEPT} images",
-            "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": IMAGES_KEPT},
-            "action": {"type": "expire"},
-        }
-        aws.ecr.LifecyclePolicy(name, repository=repository.name, policy=Output.json_dumps({"rules": [rule]}), opts=child)
+        aws.ecr.LifecyclePolicy(name, repository=repository.name, policy=Output.json_dumps({"rules": _expiry()}), opts=child)
         self.repository_arn = repository.arn
         if args.given:
             self.uri = Output.from_input(args.given)
@@ -104,9 +110,30 @@ class ServiceImage(pulumi.ComponentResource):
                 context=".",
                 dockerfile=DOCKERFILE,
                 platform=PLATFORM,
-                opts=child,
+                image_tag=source_tag(DOCKERFILE, PLATFORM),
+                # A new tag is a new image in awsx, and with the old one its digest would be deleted from the registry: under
+                # tasks that still run it, and that a deployment may have to be rolled back to.
+                opts=ResourceOptions(parent=self, retain_on_delete=True),
             ).image_uri
         self.register_outputs({"uri": self.uri})
+
+
+def _expiry() -> list[dict[str, Any]]:
+    """The rules of the registry. What belongs to an image of several parts stays for as long as the image does.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html
+    """
+    images = {
+        "tagStatus": "tagged",
+        "tagPrefixList": [TAG_PREFIX],
+        "countType": "imageCountMoreThan",
+        "countNumber": IMAGES_KEPT,
+    }
+    remains = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": REMAINS_KEPT_DAYS}
+    return [
+        {"rulePriority": 1, "description": "the last images", "selection": images, "action": {"type": "expire"}},
+        {"rulePriority": 2, "description": "what has no tag", "selection": remains, "action": {"type": "expire"}},
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +145,15 @@ class LoadBalancerArgs:
 
 
 class LoadBalancer(pulumi.ComponentResource):
-    """HTTPS in, HTTPS on to the tasks; reached through the VPC link and by nothing else."""
+    """HTTPS in, HTTPS on to the tasks; reached through the VPC link and by nothing else.
+
+    By the suffixes of the two ARNs CloudWatch knows the load balancer and its targets.
+    """
 
     arn: Output[str]
+    arn_suffix: Output[str]
     target_group_arn: Output[str]
+    target_group_arn_suffix: Output[str]
     listener_arn: Output[str]
     certificate_arn: Output[str]
 
@@ -139,6 +171,11 @@ class LoadBalancer(pulumi.ComponentResource):
             desync_mitigation_mode="strictest",
             enable_deletion_protection=args.settings.deletion_protection,
             access_logs=aws.lb.LoadBalancerAccessLogsArgs(
+                bucket=args.logs.bucket,
+                prefix=LOAD_BALANCER_LOG_PREFIX,
+                enabled=True,
+            ),
+            connection_logs=aws.lb.LoadBalancerConnectionLogsArgs(
                 bucket=args.logs.bucket,
                 prefix=LOAD_BALANCER_LOG_PREFIX,
                 enabled=True,
@@ -176,6 +213,7 @@ class LoadBalancer(pulumi.ComponentResource):
             opts=child,
         )
         self.arn, self.target_group_arn, self.listener_arn = balancer.arn, targets.arn, listener.arn
+        self.arn_suffix, self.target_group_arn_suffix = balancer.arn_suffix, targets.arn_suffix
         self.register_outputs({"arn": self.arn, "target_group_arn": self.target_group_arn})
 
     def _certificate_arn(self, name: str, settings: Settings) -> Output[str]:
@@ -187,6 +225,8 @@ class LoadBalancer(pulumi.ComponentResource):
 
 @dataclass(frozen=True, kw_only=True)
 class ServicesArgs:
+    """``topic_arn`` is where alarms speak."""
+
     names: Names
     settings: Settings
     network: Network
@@ -197,7 +237,9 @@ class ServicesArgs:
     queue: Queue
     secrets: Secrets
     data_key_arn: Input[str]
+    secrets_key_arn: Input[str]
     logs_key_arn: Input[str]
+    topic_arn: Input[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +262,11 @@ class _Task:
 
 
 class Services(pulumi.ComponentResource):
-    """The cluster with the API, which is behind the load balancer, and the worker, which nothing can call."""
+    """The cluster with the API, which is behind the load balancer, and the worker, which nothing can call.
+
+    A deployment starts new tasks before it ends old ones, and goes back by itself when they do not start or do not answer well.
+    How many tasks there are is said once, when a service is made: from then on infra.scaling decides.
+    """
 
     cluster_name: Output[str]
     api_name: Output[str]
@@ -231,7 +277,7 @@ class Services(pulumi.ComponentResource):
         self._args, self._child = args, ResourceOptions(parent=self)
         names, settings = args.names, args.settings
         # Tasks that cannot reach AWS fail, and a few of them end a deployment for good: the endpoints and rules come first.
-        connected = ResourceOptions(parent=self, depends_on=[args.network])
+        connected = ResourceOptions(parent=self, depends_on=[args.network], ignore_changes=["desiredCount"])
         cluster = aws.ecs.Cluster(
             name,
             name=names.prefix,
@@ -252,6 +298,8 @@ class Services(pulumi.ComponentResource):
             deployment_minimum_healthy_percent=100,
             deployment_maximum_percent=200,
             deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
+            alarms=aws.ecs.ServiceAlarmsArgs(enable=True, rollback=True, alarm_names=[self._deployment_alarm()]),
+            availability_zone_rebalancing="ENABLED",
             network_configuration=self._in_network(args.network.api_security_group_id),
             load_balancers=[
                 aws.ecs.ServiceLoadBalancerArgs(
@@ -275,14 +323,30 @@ class Services(pulumi.ComponentResource):
             platform_version="LATEST",
             enable_execute_command=False,
             propagate_tags="SERVICE",
-            deployment_minimum_healthy_percent=0,
+            deployment_minimum_healthy_percent=100,
             deployment_maximum_percent=200,
             deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
+            # Which zone a worker is in matters to nobody, and moving one is ending it.
+            availability_zone_rebalancing="DISABLED",
             network_configuration=self._in_network(args.network.worker_security_group_id),
             opts=connected,
         )
         self.cluster_name, self.api_name, self.worker_name = cluster.name, api.name, worker.name
         self.register_outputs({"cluster": self.cluster_name, "api": self.api_name, "worker": self.worker_name})
+
+    def _deployment_alarm(self) -> Output[str]:
+        """The name of the alarm at which a deployment of the API is rolled back. Faster than those that only call somebody."""
+        balancer = self._args.balancer
+        faults = MetricAlarm(
+            name="api-deployment",
+            description="The tasks of the API answer with a status of 500 or more: a deployment that is under way is rolled back",
+            namespace="AWS/ApplicationELB",
+            metric="HTTPCode_Target_5XX_Count",
+            dimensions={"LoadBalancer": balancer.arn_suffix, "TargetGroup": balancer.target_group_arn_suffix},
+            threshold=DEPLOYMENT_FAULTS,
+            seconds=60,
+        )
+        return alarm_on_metric(self._args.names, faults, self._args.topic_arn, self._child).name
 
     def _in_network(self, security_group_id: Output[str]) -> aws.ecs.ServiceNetworkConfigurationArgs:
         return aws.ecs.ServiceNetworkConfigurationArgs(
@@ -298,7 +362,7 @@ class Services(pulumi.ComponentResource):
             memory=settings.api_memory,
             disk=None,
             stop_seconds=API_STOP_SECONDS,
-            secrets={"HEARTMAP_ASSERTION_KEYS": self._args.secrets.service_arn},
+            secrets={"HEARTMAP_ASSERTION_KEYS": self._args.secrets.service_parameter_arn},
             statements=self._api_statements(),
             listens=True,
         )
@@ -322,6 +386,7 @@ class Services(pulumi.ComponentResource):
         environment: dict[str, Input[str]] = {
             "AWS_REGION": args.names.region,
             "HEARTMAP_ENVIRONMENT": str(args.settings.environment),
+            "HEARTMAP_LOG_LEVEL": str(args.settings.log_level),
             "HEARTMAP_STAGE": STAGE,
             "HEARTMAP_INTERNAL_HOST": args.settings.internal_host,
             "HEARTMAP_UPLOADS_BUCKET": args.buckets.uploads.bucket,
@@ -432,9 +497,16 @@ class Services(pulumi.ComponentResource):
             ),
         ]
         if task.secrets:
+            arns = tuple(task.secrets.values())
             statements += [
-                Statement(sid="Secrets", actions=("secretsmanager:GetSecretValue",), resources=tuple(task.secrets.values())),
-                Statement(sid="SecretsKey", actions=("kms:Decrypt",), resources=(self._args.data_key_arn,)),
+                Statement(sid="Secrets", actions=("ssm:GetParameters",), resources=arns),
+                Statement(
+                    sid="SecretsKey",
+                    actions=("kms:Decrypt",),
+                    resources=(self._args.secrets_key_arn,),
+                    # https://docs.aws.amazon.com/kms/latest/developerguide/services-parameter-store.html
+                    conditions={"StringEquals": {"kms:EncryptionContext:PARAMETER_ARN": list(arns)}},
+                ),
             ]
         return statements
 
@@ -498,6 +570,12 @@ class Services(pulumi.ComponentResource):
                 sid="Queue",
                 actions=("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"),
                 resources=(args.queue.arn,),
+            ),
+            Statement(
+                sid="Protection",
+                actions=("ecs:GetTaskProtection", "ecs:UpdateTaskProtection"),
+                resources=(args.names.arn("ecs", f"task/{args.names.prefix}/*"),),
+                reason="a task's id is made when it starts",
             ),
             self._data_key(),
         ]
