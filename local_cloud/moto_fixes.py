@@ -37,9 +37,11 @@ from moto.sqs import models as sqs
 from moto.wafv2 import models as wafv2
 
 from local_cloud import (
+    moto_fixes_apigateway,
     moto_fixes_appautoscaling,
     moto_fixes_cloudtrail,
     moto_fixes_cognito,
+    moto_fixes_ec2,
     moto_fixes_guardduty,
     moto_fixes_logs,
     moto_fixes_s3,
@@ -277,6 +279,12 @@ METHOD_PATCHES = {
     "/apiKeyRequired": "api_key_required",
 }
 
+# Maps of a method that UpdateMethod changes entry by entry, and what an entry's text stands for.
+METHOD_MAPS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "requestParameters": ("request_parameters", lambda text: text == "true"),
+    "requestModels": ("request_models", str),
+}
+
 
 def update_methods() -> None:
     """API Gateway: UpdateMethod changes a method and leaves its integration alone. moto has no such call.
@@ -293,10 +301,10 @@ def update_methods() -> None:
             key = escaped.replace("~1", "/").replace("~0", "~")  # RFC 6901
             if path in METHOD_PATCHES and operation["op"] == "replace":
                 setattr(method, METHOD_PATCHES[path], value == "true" if path == "/apiKeyRequired" else value)
-            elif kind == "requestParameters" and operation["op"] in {"add", "replace"}:
-                method.request_parameters = {**(method.request_parameters or {}), key: value == "true"}
-            elif kind == "requestParameters" and operation["op"] == "remove":
-                method.request_parameters = {k: v for k, v in (method.request_parameters or {}).items() if k != key}
+            elif kind in METHOD_MAPS and operation["op"] in {"add", "replace", "remove"}:
+                attribute, parse = METHOD_MAPS[kind]
+                kept = {name: one for name, one in (getattr(method, attribute) or {}).items() if name != key}
+                setattr(method, attribute, kept if operation["op"] == "remove" else kept | {key: parse(value)})
             else:
                 raise apigateway_exceptions.BadRequestException("Invalid patch path")
         return json.dumps(method.to_json())
@@ -351,9 +359,12 @@ def keep_domain_name_settings() -> None:
     def update_domain_name(self: Any) -> str:
         domain = self.backend.get_domain_name(self.path.split("/")[2])
         for operation in self._get_param("patchOperations"):
-            if operation["op"] != "replace" or operation["path"] not in DOMAIN_NAME_PATCHES:
+            if operation["op"] == "replace" and operation["path"] == moto_fixes_apigateway.IP_ADDRESS_TYPE:
+                domain.endpoint_configuration["ipAddressType"] = operation["value"]
+            elif operation["op"] == "replace" and operation["path"] in DOMAIN_NAME_PATCHES:
+                setattr(domain, DOMAIN_NAME_PATCHES[operation["path"]], operation.get("value"))
+            else:
                 raise apigateway_exceptions.BadRequestException("Invalid patch path")
-            setattr(domain, DOMAIN_NAME_PATCHES[operation["path"]], operation.get("value"))
         return json.dumps(domain.to_json())
 
     replace(APIGatewayResponse, "create_domain_name", keep)
@@ -414,16 +425,23 @@ def answer_404_for_what_is_gone() -> None:
         replace(apigateway.APIGatewayBackend, name, guarded(exception))
 
 
+TAGGED: dict[str, Callable[[Any, str], Any]] = {
+    "restapis": lambda backend, name: backend.get_rest_api(name),
+    "domainnames": lambda backend, name: backend.get_domain_name(name),
+    "usageplans": lambda backend, name: backend.get_usage_plan(name),
+    "clientcertificates": lambda backend, name: moto_fixes_apigateway.certificates(backend)[name],
+}
+
+
 def _tagged(response: Any) -> Any:
-    """The REST API or domain name that a request about tags names; None for a stage."""
+    """What a request about tags names; None for a stage."""
     kind, _, name = unquote(response.path.split("/tags/")[1]).split("::/")[-1].partition("/")
-    if "/" in name:
-        return None
-    return response.backend.get_rest_api(name) if kind == "restapis" else response.backend.get_domain_name(name)
+    return None if "/" in name else TAGGED[kind](response.backend, name)
 
 
-def tag_rest_apis() -> None:
-    """API Gateway: REST APIs and domain names can be tagged, like stages. moto takes every ARN for a stage's."""
+def tag_more_than_stages() -> None:
+    """API Gateway: APIs, domain names, usage plans and client certificates can be tagged, like stages. moto takes every ARN for a
+    stage's."""
 
     def get(original: Any) -> Any:
         def get_tags(self: Any) -> str:
@@ -453,8 +471,8 @@ def tag_rest_apis() -> None:
 
         return untag_resource
 
-    path = "{0}/tags/arn:(?P<partition>[^/]+):apigateway:(?P<region_name>[^/]+)::/(?P<kind>restapis|domainnames)/(?P<name>[^/]+)$"
-    apigateway_urls.url_paths[path] = APIGatewayResponse.dispatch
+    of = "{0}/tags/arn:(?P<partition>[^/]+):apigateway:(?P<region_name>[^/]+)::"
+    apigateway_urls.url_paths[f"{of}/(?P<kind>{'|'.join(TAGGED)})/(?P<name>[^/]+)$"] = APIGatewayResponse.dispatch
     replace(APIGatewayResponse, "get_tags", get)
     replace(APIGatewayResponse, "tag_resource", put)
     replace(APIGatewayResponse, "untag_resource", remove)
@@ -684,7 +702,7 @@ FIXES: tuple[Callable[[], None], ...] = (
     keep_domain_name_settings,
     remove_method_settings,
     answer_404_for_what_is_gone,
-    tag_rest_apis,
+    tag_more_than_stages,
     associate_one_web_acl,
     let_web_acls_lose_their_rules,
     serve_deployed_code,
@@ -705,9 +723,11 @@ def apply() -> None:
         raise FixDoesNotFit(f"the fixes were written against moto {WRITTEN_AGAINST}, not {installed}: install the pinned one")
     for fix in (
         *FIXES,
+        *moto_fixes_apigateway.FIXES,
         *moto_fixes_appautoscaling.FIXES,
         *moto_fixes_cloudtrail.FIXES,
         *moto_fixes_cognito.FIXES,
+        *moto_fixes_ec2.FIXES,
         *moto_fixes_logs.FIXES,
         *moto_fixes_secretsmanager.FIXES,
         *moto_fixes_s3.FIXES,

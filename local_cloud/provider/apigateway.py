@@ -1,9 +1,10 @@
-"""API Gateway: the REST API with its resources, methods and answers, and its stage, domain and account."""
+"""API Gateway: the REST API with its resources, methods and answers, and its stage, domain, usage plans and account."""
 # ruff: noqa: S105  # the token of a Pulumi type is not a password
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from local_cloud.provider.framework import (
@@ -34,10 +35,36 @@ def _update_tags(aws: Aws, arn: str, old: dict[str, Any], new: Inputs) -> None:
         aws.client("apigateway").tag_resource(resourceArn=arn, tags=to_set)
 
 
+ENDPOINT = {"types": None, "ipAddressType": None}
+
+
 def _endpoint_configuration(inputs: Inputs) -> dict[str, Any] | None:
     """As the API wants it: a list of one type, which Pulumi holds as a text."""
     configuration = one(inputs.get("endpointConfiguration"))
-    return configuration and {"types": [configuration["types"]]}
+    return configuration and {"types": [configuration["types"]]} | given(ipAddressType=configuration.get("ipAddressType"))
+
+
+def _live_endpoint(state: Inputs, found: dict[str, Any]) -> dict[str, Any]:
+    """The way back: one type, and the kind of addresses where the program says it."""
+    configuration = found.get("endpointConfiguration") or {}
+    said = one(state.get("endpointConfiguration")) or {}
+    return {"types": configuration["types"][0]} | live(said, ipAddressType=configuration.get("ipAddressType"))
+
+
+def _endpoint_patches(old: Inputs, new: Inputs) -> list[dict[str, str]]:
+    before, after = one(old.get("endpointConfiguration")) or {}, one(new.get("endpointConfiguration")) or {}
+    was, will = ({"types": "EDGE", "ipAddressType": "ipv4"} | given(**each) for each in (before, after))
+    patches = []
+    if was["types"] != will["types"]:
+        patches.append(replacing(f"/endpointConfiguration/types/{was['types']}", will["types"]))
+    if was["ipAddressType"] != will["ipAddressType"]:
+        patches.append(replacing("/endpointConfiguration/ipAddressType", will["ipAddressType"]))
+    return patches
+
+
+def _policy_text(api: dict[str, Any], said: str | None) -> str | None:
+    """A REST API's policy, whose quotes come back escaped once more; the program's own text when the two say the same."""
+    return same_json(json.loads(f'"{api["policy"]}"'), said) if api.get("policy") else None
 
 
 def _escape(key: str) -> str:
@@ -72,7 +99,7 @@ class RestApi(ResourceType):
             "tags",
         }
     )
-    nested: ClassVar = {"endpointConfiguration": {"types": None}}
+    nested: ClassVar = {"endpointConfiguration": ENDPOINT}
     computed = frozenset({"arn", "executionArn", "rootResourceId", "createdDate"})
     autoname = "name"
 
@@ -96,28 +123,23 @@ class RestApi(ResourceType):
         api = none_if_gone(aws.client("apigateway").get_rest_api, restApiId=resource_id)
         if api is None:
             return None
-        # The policy's quotes come back escaped once more.
-        policy = json.loads(f'"{api["policy"]}"') if api.get("policy") else None
         found = live(
             state,
             name=api["name"],
             description=api.get("description"),
-            policy=same_json(policy, state.get("policy")) if policy else None,
+            policy=_policy_text(api, state.get("policy")),
             binaryMediaTypes=api.get("binaryMediaTypes", []),
             disableExecuteApiEndpoint=api.get("disableExecuteApiEndpoint"),
             securityPolicy=api.get("securityPolicy"),
             endpointAccessMode=api.get("endpointAccessMode"),
-            endpointConfiguration={"types": api["endpointConfiguration"]["types"][0]},
+            endpointConfiguration=_live_endpoint(state, api),
         )
         return found | self._outputs(aws, api) | {"tagsAll": api.get("tags") or {}}
 
     def update(self, aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
         plain = self.arguments - {"tags", "endpointConfiguration", "binaryMediaTypes"}
         patches = [replacing(f"/{name}", new.get(name)) for name in sorted(changed(old, new, plain))]
-        if changed(old, new, {"endpointConfiguration"}):
-            before = one(old.get("endpointConfiguration")) or {"types": "EDGE"}
-            after = one(new.get("endpointConfiguration")) or {"types": "EDGE"}
-            patches.append(replacing(f"/endpointConfiguration/types/{before['types']}", after["types"]))
+        patches += _endpoint_patches(old, new)
         before, after = set(old.get("binaryMediaTypes") or []), set(new.get("binaryMediaTypes") or [])
         for operation, names in (("remove", before - after), ("add", after - before)):
             patches += [{"op": operation, "path": f"/binaryMediaTypes/{_escape(name)}", "value": name} for name in sorted(names)]
@@ -137,6 +159,37 @@ class RestApi(ResourceType):
             "rootResourceId": api["rootResourceId"],
             "createdDate": api["createdDate"].isoformat(),
         }
+
+
+@register
+class RestApiPolicy(ResourceType):
+    """The API's policy as a resource of its own, for one that names the API."""
+
+    token = "aws:apigateway/restApiPolicy:RestApiPolicy"
+    arguments = frozenset({"restApiId", "policy"})
+    required = arguments
+    replaces = frozenset({"restApiId"})
+    delete_before_replace = True  # an API has one policy
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        self._set(aws, inputs["restApiId"], inputs["policy"])
+        return inputs["restApiId"], {}
+
+    def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        api = none_if_gone(aws.client("apigateway").get_rest_api, restApiId=resource_id)
+        policy = api and _policy_text(api, state["policy"])
+        return {"policy": policy} if policy else None
+
+    def update(self, aws: Aws, resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        self._set(aws, resource_id, new["policy"])
+        return {}
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            self._set(aws, resource_id, None)
+
+    def _set(self, aws: Aws, api: str, policy: str | None) -> None:
+        aws.client("apigateway").update_rest_api(restApiId=api, patchOperations=[replacing("/policy", policy)])
 
 
 @register
@@ -186,12 +239,13 @@ class Method(_OfMethod):
             "apiKeyRequired",
             "operationName",
             "requestParameters",
+            "requestModels",
             "requestValidatorId",
         }
     )
     required = frozenset({"restApi", "resourceId", "httpMethod", "authorization"})
     replaces = frozenset({"restApi", "resourceId", "httpMethod"})
-    nested: ClassVar = {"requestParameters": MAP}
+    nested: ClassVar = {"requestParameters": MAP, "requestModels": MAP}
     delete_before_replace = True
 
     # Pulumi's name of an argument -> the API's.
@@ -205,8 +259,8 @@ class Method(_OfMethod):
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         plain = given(**{api: inputs.get(name) for name, api in self.PLAIN.items()})
-        parameters = given(requestParameters=inputs.get("requestParameters"))
-        aws.client("apigateway").put_method(**self._place(inputs), **plain, **parameters)
+        maps = given(**{name: inputs.get(name) for name in self.nested})
+        aws.client("apigateway").put_method(**self._place(inputs), **plain, **maps)
         return self._id("agm", inputs), {}
 
     def read(self, aws: Aws, _resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
@@ -214,11 +268,12 @@ class Method(_OfMethod):
         if found is None:
             return None
         plain = {name: found.get(api) for name, api in self.PLAIN.items()}
-        return live(state, **plain, requestParameters=found.get("requestParameters") or {})
+        return live(state, **plain, **{name: found.get(name) or {} for name in self.nested})
 
     def update(self, aws: Aws, _resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
         patches = [replacing(f"/{self.PLAIN[name]}", new.get(name)) for name in sorted(changed(old, new, set(self.PLAIN)))]
-        patches += _map_patches("/requestParameters", old.get("requestParameters"), new.get("requestParameters"), "add")
+        for name in self.nested:
+            patches += _map_patches(f"/{name}", old.get(name), new.get(name), "add")
         aws.client("apigateway").update_method(**self._place(new), patchOperations=patches)
         return {}
 
@@ -377,6 +432,43 @@ class RequestValidator(ResourceType):
 
 
 @register
+class Model(ResourceType):
+    token = "aws:apigateway/model:Model"
+    arguments = frozenset({"restApi", "name", "contentType", "description", "schema"})
+    required = frozenset({"restApi", "contentType", "schema"})
+    replaces = frozenset({"restApi", "name", "contentType"})
+    unique = "name"
+    autoname = "name"
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        made = aws.client("apigateway").create_model(
+            restApiId=inputs["restApi"],
+            name=inputs["name"],
+            contentType=inputs["contentType"],
+            schema=inputs["schema"],
+            **given(description=inputs.get("description")),
+        )
+        return made["id"], {}
+
+    def read(self, aws: Aws, _resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        found = none_if_gone(aws.client("apigateway").get_model, **self._place(state))
+        schema = found and same_json(found["schema"], state["schema"])
+        return found and live(state, schema=schema, description=found.get("description"), contentType=found["contentType"])
+
+    def update(self, aws: Aws, _resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        patches = [replacing(f"/{name}", new.get(name)) for name in sorted(changed(old, new, {"schema", "description"}))]
+        aws.client("apigateway").update_model(**self._place(new), patchOperations=patches)
+        return {}
+
+    def delete(self, aws: Aws, _resource_id: str, state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            aws.client("apigateway").delete_model(**self._place(state))
+
+    def _place(self, inputs: Inputs) -> dict[str, Any]:
+        return {"restApiId": inputs["restApi"], "modelName": inputs["name"]}
+
+
+@register
 class Response(ResourceType):
     """A gateway response: what API Gateway answers by itself."""
 
@@ -455,6 +547,7 @@ class Stage(ResourceType):
             "deployment",
             "description",
             "accessLogSettings",
+            "clientCertificateId",
             "variables",
             "xrayTracingEnabled",
             "tags",
@@ -468,6 +561,7 @@ class Stage(ResourceType):
 
     # Pulumi's name of an argument -> the patch path.
     PLAIN: ClassVar = {
+        "clientCertificateId": "/clientCertificateId",
         "deployment": "/deploymentId",
         "description": "/description",
         "xrayTracingEnabled": "/tracingEnabled",
@@ -486,7 +580,10 @@ class Stage(ResourceType):
             ),
         )
         with undoing(lambda: client.delete_stage(**place)):
+            # CreateStage takes neither.
             patches = self._log_patches(inputs)
+            if inputs.get("clientCertificateId") is not None:
+                patches.append(replacing("/clientCertificateId", inputs["clientCertificateId"]))
             if patches:
                 client.update_stage(**place, patchOperations=patches)
         return f"ags-{inputs['restApi']}-{inputs['stageName']}", self._outputs(aws, inputs)
@@ -497,6 +594,7 @@ class Stage(ResourceType):
             return None
         arguments = live(
             state,
+            clientCertificateId=found.get("clientCertificateId"),
             deployment=found["deploymentId"],
             description=found.get("description"),
             variables=found.get("variables") or {},
@@ -535,6 +633,139 @@ class Stage(ResourceType):
             "executionArn": aws.arn("execute-api", f"{api}/{stage}"),
             "invokeUrl": f"https://{api}.execute-api.{aws.region}.amazonaws.com/{stage}",
         }
+
+
+@register
+class ClientCertificate(ResourceType):
+    """What API Gateway shows to the services behind it. It makes the key itself and gives it to nobody."""
+
+    token = "aws:apigateway/clientCertificate:ClientCertificate"
+    arguments = frozenset({"description", "tags"})
+    computed = frozenset({"arn", "createdDate", "expirationDate", "pemEncodedCertificate"})
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        made = aws.client("apigateway").generate_client_certificate(
+            tags=aws.tags(inputs), **given(description=inputs.get("description"))
+        )
+        return made["clientCertificateId"], self._outputs(aws, made)
+
+    def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        found = none_if_gone(aws.client("apigateway").get_client_certificate, clientCertificateId=resource_id)
+        if found is None:
+            return None
+        arguments = live(state, description=found.get("description"))
+        return arguments | self._outputs(aws, found) | {"tagsAll": found.get("tags") or {}}
+
+    def update(self, aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        if changed(old, new, {"description"}):
+            patches = [replacing("/description", new.get("description"))]
+            aws.client("apigateway").update_client_certificate(clientCertificateId=resource_id, patchOperations=patches)
+        _update_tags(aws, old["arn"], old, new)
+        return {}
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            aws.client("apigateway").delete_client_certificate(clientCertificateId=resource_id)
+
+    def _outputs(self, aws: Aws, found: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "arn": _arn(aws, f"/clientcertificates/{found['clientCertificateId']}"),
+            "createdDate": found["createdDate"].isoformat(),
+            "expirationDate": found["expirationDate"].isoformat(),
+            "pemEncodedCertificate": found["pemEncodedCertificate"],
+        }
+
+
+LIMITS = ("rateLimit", "burstLimit")
+_Stages = dict[str, dict[str, dict[str, Any]]]
+"""``<API>:<stage>`` -> path and method -> limits."""
+
+
+@register
+class UsagePlan(ResourceType):
+    """Quotas and product codes are left out: nothing here would enforce the one or sell by the other."""
+
+    token = "aws:apigateway/usagePlan:UsagePlan"
+    arguments = frozenset({"name", "description", "apiStages", "throttleSettings", "tags"})
+    nested: ClassVar = {
+        "apiStages": {"apiId": None, "stage": None, "throttles": {"path": None, **dict.fromkeys(LIMITS)}},
+        "throttleSettings": dict.fromkeys(LIMITS),
+    }
+    computed = frozenset({"arn"})
+    autoname = "name"
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        stages = [
+            {"apiId": stage["apiId"], "stage": stage["stage"]}
+            | given(throttle={each["path"]: self._limits(each) for each in stage.get("throttles") or []} or None)
+            for stage in inputs.get("apiStages") or []
+        ]
+        made = aws.client("apigateway").create_usage_plan(
+            name=inputs["name"],
+            apiStages=stages,
+            tags=aws.tags(inputs),
+            **given(description=inputs.get("description"), throttle=one(inputs.get("throttleSettings"))),
+        )
+        return made["id"], {"arn": _arn(aws, f"/usageplans/{made['id']}")}
+
+    def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        found = none_if_gone(aws.client("apigateway").get_usage_plan, usagePlanId=resource_id)
+        if found is None:
+            return None
+        stages = {f"{stage['apiId']}:{stage['stage']}": stage.get("throttle") or {} for stage in found.get("apiStages") or []}
+        arguments = live(
+            state,
+            name=found["name"],
+            description=found.get("description"),
+            throttleSettings=found.get("throttle"),
+            # The lists are sets to AWS.
+            apiStages=state.get("apiStages") if stages == self._stages(state) else [{"live": stages}],
+        )
+        arn = _arn(aws, f"/usageplans/{resource_id}")
+        return arguments | {"arn": arn, "tagsAll": found.get("tags") or {}}
+
+    def update(self, aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        patches = [replacing(f"/{name}", new.get(name)) for name in sorted(changed(old, new, {"name", "description"}))]
+        if changed(old, new, {"throttleSettings"}):
+            limits = one(new.get("throttleSettings")) or {}
+            patches.append({"op": "remove", "path": "/throttle"})
+            patches += [replacing(f"/throttle/{name}", limits[name]) | {"op": "add"} for name in sorted(limits)]
+        before, after = self._stages(old), self._stages(new)
+        # A stage whose limits change is taken out and put in again: what the program no longer says is then gone.
+        patches += self._without(name for name in before if before[name] != after.get(name))
+        for name in sorted(name for name in after if after[name] != before.get(name)):
+            patches.append({"op": "add", "path": "/apiStages", "value": name})
+            patches += [
+                replacing(f"/apiStages/{name}/throttle/{_escape(path)}/{limit}", value)
+                for path, limits in sorted(after[name].items())
+                for limit, value in sorted(limits.items())
+            ]
+        if patches:
+            aws.client("apigateway").update_usage_plan(usagePlanId=resource_id, patchOperations=patches)
+        _update_tags(aws, old["arn"], old, new)
+        return {}
+
+    def delete(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> None:
+        client = aws.client("apigateway")
+        with ignoring_gone():
+            # A plan with stages is not deleted.
+            patches = self._without(self._stages(state))
+            if patches:
+                client.update_usage_plan(usagePlanId=resource_id, patchOperations=patches)
+            client.delete_usage_plan(usagePlanId=resource_id)
+
+    def _without(self, stages: Iterable[str]) -> list[dict[str, str]]:
+        return [{"op": "remove", "path": "/apiStages", "value": name} for name in sorted(stages)]
+
+    def _stages(self, inputs: Inputs) -> _Stages:
+        return {
+            f"{stage['apiId']}:{stage['stage']}": {each["path"]: self._limits(each) for each in stage.get("throttles") or []}
+            for stage in inputs.get("apiStages") or []
+        }
+
+    @staticmethod
+    def _limits(throttle: dict[str, Any]) -> dict[str, Any]:
+        return given(**{name: throttle.get(name) for name in LIMITS})
 
 
 # Pulumi's name of a method setting -> its part of the patch path.
@@ -618,8 +849,8 @@ class DomainName(ResourceType):
         {"domainName", "regionalCertificateArn", "endpointConfiguration", "securityPolicy", "endpointAccessMode", "tags"}
     )
     required = frozenset({"domainName", "regionalCertificateArn"})
-    replaces = frozenset({"domainName", "endpointConfiguration"})
-    nested: ClassVar = {"endpointConfiguration": {"types": None}}
+    replaces = frozenset({"domainName"})
+    nested: ClassVar = {"endpointConfiguration": ENDPOINT}
     computed = frozenset({"arn", "regionalDomainName", "regionalZoneId"})
     unique = "domainName"
 
@@ -638,11 +869,16 @@ class DomainName(ResourceType):
         found = none_if_gone(aws.client("apigateway").get_domain_name, domainName=resource_id)
         if found is None:
             return None
-        arguments = live(state, **{name: found.get(name) for name in self.UPDATED})
+        arguments = live(
+            state,
+            endpointConfiguration=_live_endpoint(state, found),
+            **{name: found.get(name) for name in self.UPDATED},
+        )
         return arguments | self._outputs(aws, found) | {"tagsAll": found.get("tags") or {}}
 
     def update(self, aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
         patches = [replacing(f"/{name}", new.get(name)) for name in sorted(changed(old, new, self.UPDATED))]
+        patches += _endpoint_patches(old, new)
         if patches:
             aws.client("apigateway").update_domain_name(domainName=resource_id, patchOperations=patches)
         _update_tags(aws, old["arn"], old, new)

@@ -100,6 +100,9 @@ class Function(ResourceType):
             architectures=found["Architectures"],
             sourceCodeHash=found["CodeSha256"],
             environment={"variables": variables},
+            tracingConfig={"mode": found.get("TracingConfig", {}).get("Mode")},
+            kmsKeyArn=found.get("KMSKeyArn"),
+            reservedConcurrentExecutions=answer.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
         )
         return arguments | self._outputs(aws, found) | {"tagsAll": answer.get("Tags") or {}}
 

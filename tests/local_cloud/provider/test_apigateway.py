@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
 BALANCER = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/a/b"
@@ -136,6 +137,131 @@ def test_a_method_and_its_integration_can_change_apart(make: Callable[..., Any],
         made.delete()
         assert made.read() is None
         made.delete()
+
+
+SCHEMA = {"$schema": "http://json-schema.org/draft-04/schema#", "type": "object"}
+
+
+def test_a_model_can_be_made_changed_and_deleted(make: Callable[..., Any], api: Any, cloud: Any) -> None:
+    made = make(of("Model"), restApi=api.id, name="NewUpload", contentType="application/json", schema=json.dumps(SCHEMA))
+    assert made.drift() == {}
+    made.update(schema=json.dumps(SCHEMA | {"additionalProperties": False}), description="d")
+    assert made.drift() == {}
+    found = cloud.client("apigateway").get_model(restApiId=api.id, modelName="NewUpload")
+    assert json.loads(found["schema"])["additionalProperties"] is False
+    made.delete()
+    assert made.read() is None
+    made.delete()
+
+
+@pytest.mark.parametrize(("name", "schema"), [("New-Upload", "{}"), ("Broken", "{"), ("List", "[]")])
+def test_a_model_that_api_gateway_would_refuse_is_refused(make: Callable[..., Any], api: Any, name: str, schema: str) -> None:
+    with pytest.raises(ClientError, match="BadRequestException"):
+        make(of("Model"), restApi=api.id, name=name, contentType="application/json", schema=schema)
+
+
+def test_a_method_names_its_models(make: Callable[..., Any], api: Any, cloud: Any) -> None:
+    place = {"restApi": api.id, "resourceId": api.state["rootResourceId"], "httpMethod": "POST"}
+    made = make(of("Method"), **place, authorization="AWS_IAM", requestModels={"$default": "One"})
+    assert made.drift() == {}
+    made.update(requestModels={"application/json": "Two"})
+    found = cloud.client("apigateway").get_method(restApiId=api.id, resourceId=api.state["rootResourceId"], httpMethod="POST")
+    assert (found["requestModels"], found["authorizationType"]) == ({"application/json": "Two"}, "AWS_IAM")
+    assert made.drift() == {}
+    made.delete()
+
+
+def test_an_api_has_one_policy_which_can_change_and_go(make: Callable[..., Any], cloud: Any) -> None:
+    api = make(of("RestApi"), name="guarded", endpointConfiguration={"types": "REGIONAL"})
+    statement = {"Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "execute-api:Invoke", "Resource": "*"}
+    made = make(of("RestApiPolicy"), restApiId=api.id, policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    assert made.drift() == {}
+    changed = json.dumps({"Version": "2012-10-17", "Statement": [statement | {"Sid": "Ranges"}]})
+    made.update(policy=changed)
+    assert made.drift() == {}
+    assert "Ranges" in cloud.client("apigateway").get_rest_api(restApiId=api.id)["policy"]
+    made.delete()
+    assert made.read() is None
+    assert not cloud.client("apigateway").get_rest_api(restApiId=api.id).get("policy")
+    made.delete()
+
+
+def test_an_api_and_a_domain_are_reached_at_the_addresses_that_they_say(make: Callable[..., Any], cloud: Any) -> None:
+    endpoint = {"types": "REGIONAL", "ipAddressType": "dualstack"}
+    api = make(of("RestApi"), name="both", endpointConfiguration=endpoint)
+    domain = make(of("DomainName"), domainName="both.example.org", regionalCertificateArn="arn:1", endpointConfiguration=endpoint)
+    client = cloud.client("apigateway")
+
+    def found() -> list[dict[str, Any]]:
+        answers = client.get_rest_api(restApiId=api.id), client.get_domain_name(domainName=domain.id)
+        return [answer["endpointConfiguration"] for answer in answers]
+
+    assert found() == [{"types": ["REGIONAL"], "ipAddressType": "dualstack"}] * 2
+    assert api.drift() == domain.drift() == {}
+    for made in (api, domain):
+        made.update(endpointConfiguration={"types": "REGIONAL", "ipAddressType": "ipv4"})
+        assert made.drift() == {}
+    assert found() == [{"types": ["REGIONAL"], "ipAddressType": "ipv4"}] * 2
+
+
+def test_a_stage_shows_a_client_certificate_that_is_there(make: Callable[..., Any], stage: Any, api: Any, cloud: Any) -> None:
+    made = make(of("ClientCertificate"), description="first", tags={"a": "b"})
+    assert made.state["arn"] == f"arn:aws:apigateway:us-east-1::/clientcertificates/{made.id}"
+    assert made.state["pemEncodedCertificate"].startswith("-----BEGIN CERTIFICATE-----")
+    assert made.drift() == {}
+    made.update(description="second", tags={"c": "d"})
+    assert made.drift() == {}
+    stage.update(clientCertificateId=made.id)
+    found = cloud.client("apigateway").get_stage(restApiId=api.id, stageName="live")
+    assert found["clientCertificateId"] == made.id
+    assert stage.drift() == {}
+    with pytest.raises(ClientError, match="BadRequestException"):
+        stage.update(clientCertificateId="nobody")
+    stage.update(clientCertificateId=None)
+    assert "clientCertificateId" not in cloud.client("apigateway").get_stage(restApiId=api.id, stageName="live")
+    made.delete()
+    assert made.read() is None
+    made.delete()
+
+
+def test_a_usage_plan_has_limits_for_its_stages_and_their_methods(make: Callable[..., Any], stage: Any, cloud: Any) -> None:
+    place = {"apiId": stage.state["restApi"], "stage": "live"}
+    throttles = [
+        {"path": "/uploads/POST", "rateLimit": 0.5, "burstLimit": 20},
+        {"path": "/config/POST", "rateLimit": 2, "burstLimit": 10},
+    ]
+    made = make(
+        of("UsagePlan"),
+        name="live",
+        description="first",
+        apiStages=[place | {"throttles": throttles}],
+        throttleSettings={"rateLimit": 50, "burstLimit": 100},
+    )
+    assert made.state["arn"] == f"arn:aws:apigateway:us-east-1::/usageplans/{made.id}"
+    assert made.drift() == {}
+
+    def found() -> dict[str, Any]:
+        return cloud.client("apigateway").get_usage_plan(usagePlanId=made.id)
+
+    assert found()["apiStages"][0]["throttle"]["/uploads/POST"] == {"rateLimit": 0.5, "burstLimit": 20}
+    made.update(
+        name="renamed",
+        apiStages=[place | {"throttles": [{"path": "/uploads/POST", "rateLimit": 1.5, "burstLimit": 3}]}],
+        throttleSettings={"rateLimit": 12.5, "burstLimit": 7},
+        tags={"a": "b"},
+    )
+    assert made.drift() == {}
+    assert found()["apiStages"][0]["throttle"] == {"/uploads/POST": {"rateLimit": 1.5, "burstLimit": 3}}
+    assert (found()["name"], found()["throttle"]) == ("renamed", {"rateLimit": 12.5, "burstLimit": 7})
+    assert found()["tags"] == {"project": "heartmap", "a": "b"}
+    made.update(apiStages=None, throttleSettings=None)
+    assert (found()["apiStages"], found().get("throttle")) == ([], None)
+    made.update(apiStages=[place])
+    with pytest.raises(ClientError, match="associated stages"):
+        cloud.client("apigateway").delete_usage_plan(usagePlanId=made.id)
+    made.delete()
+    assert made.read() is None
+    made.delete()
 
 
 def test_an_authorizers_ttl_of_zero_stays_zero(make: Callable[..., Any], api: Any, cloud: Any) -> None:

@@ -77,6 +77,23 @@ def test_code_and_configuration_can_change(
     assert found["Tags"] == {"project": "heartmap", "a": "b"}
 
 
+def test_a_function_keeps_its_key_its_traces_and_its_bound(
+    make: Callable[..., Any], arguments: dict[str, Any], cloud: Any
+) -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/1"
+    hardening = {"tracingConfig": {"mode": "Active"}, "kmsKeyArn": key, "reservedConcurrentExecutions": 5}
+    made = make(FUNCTION, name="hardened", **arguments, **hardening)
+    assert made.drift() == {}
+    client = cloud.client("lambda")
+    found = client.get_function(FunctionName="hardened")
+    assert found["Configuration"]["TracingConfig"] == {"Mode": "Active"}
+    assert found["Configuration"]["KMSKeyArn"] == key
+    assert found["Concurrency"] == {"ReservedConcurrentExecutions": 5}
+    client.delete_function_concurrency(FunctionName="hardened")
+    client.update_function_configuration(FunctionName="hardened", TracingConfig={"Mode": "PassThrough"})
+    assert made.drift().keys() == {"tracingConfig", "reservedConcurrentExecutions"}
+
+
 def test_another_archive_than_the_programs_is_refused_and_leaves_no_function(
     make: Callable[..., Any], arguments: dict[str, Any], cloud: Any
 ) -> None:
