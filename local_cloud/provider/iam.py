@@ -1,4 +1,4 @@
-"""IAM roles, managed policies and their attachments."""
+"""IAM roles, managed policies and their attachments, and instance profiles."""
 # ruff: noqa: S105  # the token of a Pulumi type is not a password
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from local_cloud.provider.framework import (
     register,
     same_json,
     tag_changes,
+    undoing,
 )
 
 VERSIONS_KEPT = 5
@@ -159,6 +160,69 @@ class Policy(ResourceType):
                 if not version["IsDefaultVersion"]:
                     iam.delete_policy_version(PolicyArn=resource_id, VersionId=version["VersionId"])
             iam.delete_policy(PolicyArn=resource_id)
+
+
+@register
+class InstanceProfile(ResourceType):
+    """What gives a role to an EC2 instance."""
+
+    token = "aws:iam/instanceProfile:InstanceProfile"
+    arguments = frozenset({"name", "path", "role", "tags"})
+    required = frozenset({"role"})
+    replaces = frozenset({"name", "path"})
+    defaults: ClassVar = {"path": "/"}
+    computed = frozenset({"arn", "uniqueId", "createDate"})
+    unique = "name"
+    autoname = "name"
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        iam, name = aws.client("iam"), inputs["name"]
+        profile = iam.create_instance_profile(InstanceProfileName=name, Path=inputs["path"], Tags=aws.tag_list(inputs))[
+            "InstanceProfile"
+        ]
+        with undoing(lambda: self.delete(aws, name, {})):
+            iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=inputs["role"])
+        created = profile["CreateDate"].isoformat()
+        return name, {"arn": profile["Arn"], "uniqueId": profile["InstanceProfileId"], "createDate": created}
+
+    @staticmethod
+    def _describe(aws: Aws, name: str) -> dict[str, Any] | None:
+        answer = none_if_gone(aws.client("iam").get_instance_profile, InstanceProfileName=name)
+        return answer["InstanceProfile"] if answer else None
+
+    def read(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> dict[str, Any] | None:
+        profile = self._describe(aws, resource_id)
+        if profile is None:
+            return None
+        return {
+            "arn": profile["Arn"],
+            "path": profile["Path"],
+            "role": next((role["RoleName"] for role in profile["Roles"]), None),
+            "tagsAll": from_tag_list(profile.get("Tags")),
+        }
+
+    def update(self, aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        iam = aws.client("iam")
+        if changed(old, new, {"role"}):
+            # A profile has one role at most.
+            if old.get("role"):
+                with ignoring_gone():
+                    iam.remove_role_from_instance_profile(InstanceProfileName=resource_id, RoleName=old["role"])
+            iam.add_role_to_instance_profile(InstanceProfileName=resource_id, RoleName=new["role"])
+        to_set, to_remove = tag_changes(aws, old, new)
+        if to_remove:
+            iam.untag_instance_profile(InstanceProfileName=resource_id, TagKeys=to_remove)
+        if to_set:
+            tags = [{"Key": key, "Value": value} for key, value in to_set.items()]
+            iam.tag_instance_profile(InstanceProfileName=resource_id, Tags=tags)
+        return {}
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        iam, profile = aws.client("iam"), self._describe(aws, resource_id)
+        for role in profile["Roles"] if profile else []:
+            iam.remove_role_from_instance_profile(InstanceProfileName=resource_id, RoleName=role["RoleName"])
+        with ignoring_gone():
+            iam.delete_instance_profile(InstanceProfileName=resource_id)
 
 
 @register

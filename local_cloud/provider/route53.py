@@ -1,8 +1,9 @@
-"""Route 53 records."""
+"""Route 53 records and private zones."""
 # ruff: noqa: S105  # the token of a Pulumi type is not a password
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -14,10 +15,80 @@ from local_cloud.provider.framework import (
     Inputs,
     Refused,
     ResourceType,
+    from_tag_list,
+    ignoring_gone,
     is_gone,
     none_if_gone,
     register,
+    tag_changes,
+    undoing,
 )
+
+
+def _update_zone_tags(aws: Aws, zone_id: str, old: Mapping[str, Any], new: Inputs) -> None:
+    to_set, to_remove = tag_changes(aws, old, new)
+    changes: dict[str, Any] = {"AddTags": [{"Key": key, "Value": value} for key, value in to_set.items()]}
+    changes["RemoveTagKeys"] = to_remove
+    if given := {name: value for name, value in changes.items() if value}:
+        aws.client("route53").change_tags_for_resource(ResourceType="hostedzone", ResourceId=zone_id, **given)
+
+
+@register
+class Zone(ResourceType):
+    """A private zone: its names are known in its VPC alone."""
+
+    token = "aws:route53/zone:Zone"
+    arguments = frozenset({"name", "comment", "vpcs", "forceDestroy", "tags"})
+    required = frozenset({"name", "vpcs"})
+    # AWS also changes the last two in place.
+    replaces = frozenset({"name", "comment", "vpcs"})
+    defaults: ClassVar = {"comment": "Managed by Pulumi", "forceDestroy": False}
+    nested: ClassVar = {"vpcs": {"vpcId": None, "vpcRegion": None}}
+    computed = frozenset({"arn", "zoneId"})
+    delete_before_replace = True  # a VPC has one private zone of a name
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        if isinstance(inputs["vpcs"], list) and len(inputs["vpcs"]) != 1:
+            return [Failure("vpcs", f"{self.token}: the local cloud knows private zones of one VPC only")]
+        if inputs["forceDestroy"] is True:
+            return [Failure("forceDestroy", f"{self.token}: the local cloud deletes a zone only once its records are gone")]
+        return []
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        (vpc,) = inputs["vpcs"]
+        zone = aws.client("route53").create_hosted_zone(
+            Name=inputs["name"],
+            CallerReference=secrets.token_hex(16),
+            VPC={"VPCId": vpc["vpcId"], "VPCRegion": vpc.get("vpcRegion", aws.region)},
+            HostedZoneConfig={"Comment": inputs["comment"], "PrivateZone": True},
+        )["HostedZone"]
+        zone_id = zone["Id"].rpartition("/")[2]
+        with undoing(lambda: self.delete(aws, zone_id, {})):
+            _update_zone_tags(aws, zone_id, {}, inputs)
+        return zone_id, {"arn": f"arn:{aws.partition}:route53:::hostedzone/{zone_id}", "zoneId": zone_id}
+
+    def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        route53 = aws.client("route53")
+        answer = none_if_gone(route53.get_hosted_zone, Id=resource_id)
+        if answer is None:
+            return None
+        tags = route53.list_tags_for_resource(ResourceType="hostedzone", ResourceId=resource_id)["ResourceTagSet"]["Tags"]
+        found = [vpc["VPCId"] for vpc in answer["VPCs"]]
+        same = found == [vpc["vpcId"] for vpc in state["vpcs"]]
+        return {
+            "name": answer["HostedZone"]["Name"].rstrip("."),
+            "comment": answer["HostedZone"]["Config"].get("Comment", ""),
+            "vpcs": state["vpcs"] if same else [{"vpcId": vpc} for vpc in found],
+            "tagsAll": from_tag_list(tags),
+        }
+
+    def update(self, aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        _update_zone_tags(aws, resource_id, old, new)
+        return {}
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            aws.client("route53").delete_hosted_zone(Id=resource_id)
 
 
 @register

@@ -1,9 +1,12 @@
-"""Systems Manager: parameters."""
+"""Systems Manager: parameters and documents."""
 # ruff: noqa: S105  # the token of a Pulumi type is not a password
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
+
+from botocore.exceptions import ClientError
 
 from local_cloud.provider.framework import (
     Aws,
@@ -15,6 +18,7 @@ from local_cloud.provider.framework import (
     ignoring_gone,
     none_if_gone,
     register,
+    same_json,
     tag_changes,
 )
 from local_cloud.provider.names import given, live
@@ -106,3 +110,84 @@ class Parameter(ResourceType):
     def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
         with ignoring_gone():
             aws.client("ssm").delete_parameter(Name=resource_id)
+
+
+def _is_gone_document(error: ClientError) -> bool:
+    """Systems Manager has a name of its own for a document that does not exist."""
+    return error.response.get("Error", {}).get("Code") == "InvalidDocument"
+
+
+@register
+class Document(ResourceType):
+    """A document of JSON. Each change is a new version, which becomes the one that is used."""
+
+    token = "aws:ssm/document:Document"
+    arguments = frozenset({"name", "documentType", "documentFormat", "content", "tags"})
+    required = frozenset({"documentType", "content"})
+    replaces = frozenset({"name", "documentType", "documentFormat"})
+    defaults: ClassVar = {"documentFormat": "JSON"}
+    computed = frozenset({"arn", "latestVersion", "defaultVersion"})
+    volatile = frozenset({"latestVersion", "defaultVersion"})
+    unique = "name"
+    autoname = "name"
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        if inputs["documentFormat"] != "JSON":
+            return [Failure("documentFormat", f"{self.token}: the local cloud takes JSON only")]
+        if isinstance(inputs["content"], str):
+            try:
+                json.loads(inputs["content"])
+            except ValueError:
+                return [Failure("content", f"{self.token}: the content is no JSON")]
+        return []
+
+    @staticmethod
+    def _outputs(aws: Aws, document: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "arn": aws.arn("ssm", f"document/{document['Name']}"),
+            "latestVersion": document["LatestVersion"],
+            "defaultVersion": document["DefaultVersion"],
+        }
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        made = aws.client("ssm").create_document(
+            Name=inputs["name"],
+            DocumentType=inputs["documentType"],
+            DocumentFormat=inputs["documentFormat"],
+            Content=inputs["content"],
+            Tags=aws.tag_list(inputs),
+        )["DocumentDescription"]
+        return inputs["name"], self._outputs(aws, made)
+
+    def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        ssm = aws.client("ssm")
+        try:
+            described = ssm.describe_document(Name=resource_id)["Document"]
+        except ClientError as error:
+            if not _is_gone_document(error):
+                raise
+            return None
+        return {
+            "documentType": described["DocumentType"],
+            "documentFormat": described["DocumentFormat"],
+            "content": same_json(ssm.get_document(Name=resource_id)["Content"], state["content"]),
+            "tagsAll": _tags_of(aws, "Document", resource_id),
+            **self._outputs(aws, described),
+        }
+
+    def update(self, aws: Aws, resource_id: str, old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        ssm = aws.client("ssm")
+        _update_tags(aws, "Document", resource_id, old, new)
+        if changed(old, new, {"content"}):
+            made = ssm.update_document(
+                Name=resource_id, Content=new["content"], DocumentFormat=new["documentFormat"], DocumentVersion="$LATEST"
+            )["DocumentDescription"]
+            ssm.update_document_default_version(Name=resource_id, DocumentVersion=made["LatestVersion"])
+        return self._outputs(aws, ssm.describe_document(Name=resource_id)["Document"])
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        try:
+            aws.client("ssm").delete_document(Name=resource_id)
+        except ClientError as error:
+            if not _is_gone_document(error):
+                raise

@@ -52,7 +52,7 @@ class Made:
         return inputs
 
     def _state(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
-        tags = {"tagsAll": self.aws.tags(inputs)} if "tags" in self.handler.arguments else {}
+        tags = {"tagsAll": self.aws.tags(inputs)} if self.handler.takes_tags else {}
         return {**inputs, **outputs, **tags}
 
 

@@ -33,3 +33,18 @@ def test_a_document_that_somebody_changed_is_a_difference(make: Callable[..., An
     opened = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     cloud.client("iam").update_assume_role_policy(RoleName="trusting", PolicyDocument=opened)
     assert set(made.drift()) == {"assumeRolePolicy"}
+
+
+def test_an_instance_profile_gives_one_role(make: Callable[..., Any], cloud: Any) -> None:
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    first, second = (make("aws:iam/role:Role", name=f"profiled-{number}", assumeRolePolicy=trust) for number in (1, 2))
+    made = make("aws:iam/instanceProfile:InstanceProfile", name="profile", role=first.id, tags={"a": "b"})
+    assert made.drift() == {}
+    made.update(role=second.id, tags={"a": "c"})
+    profile = cloud.client("iam").get_instance_profile(InstanceProfileName="profile")["InstanceProfile"]
+    assert [role["RoleName"] for role in profile["Roles"]] == [second.id]
+    assert made.drift() == {}
+    made.delete()
+    made.delete()
+    assert made.read() is None
+    second.delete()

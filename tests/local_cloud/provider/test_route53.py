@@ -46,3 +46,27 @@ def test_a_record_says_what_it_holds_in_one_way(refusals: Callable[..., list[str
     given = {"zoneId": "Z1", "name": "a", "type": "A"}
     assert "either records" in refusals(RECORD, **given)[0]
     assert "need a ttl" in refusals(RECORD, **given, records=["192.0.2.1"])[0]
+
+
+ZONE = "aws:route53/zone:Zone"
+
+
+def test_a_private_zone_is_known_in_its_vpc_alone(make: Callable[..., Any], cloud: Any) -> None:
+    vpc = make("aws:ec2/vpc:Vpc", cidrBlock="10.8.0.0/16").id
+    made = make(ZONE, name="internal.example.net", comment="inside", vpcs=[{"vpcId": vpc}], tags={"a": "b"})
+    found = cloud.client("route53").get_hosted_zone(Id=made.state["zoneId"])
+    assert found["HostedZone"]["Config"]["PrivateZone"] is True
+    assert [one["VPCId"] for one in found["VPCs"]] == [vpc]
+    assert made.drift() == {}
+    assert made.update(tags={"a": "c"})["tagsAll"]["a"] == "c"
+    assert made.drift() == {}
+    made.delete()
+    made.delete()
+    assert made.read() is None
+
+
+def test_a_public_zone_is_refused(refusals: Callable[..., list[str]]) -> None:
+    (reason,) = refusals(ZONE, name="example.net")
+    assert "vpcs" in reason
+    (reason,) = refusals(ZONE, name="example.net", vpcs=[{"vpcId": "vpc-1"}], forceDestroy=True)
+    assert "records are gone" in reason

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -47,3 +48,36 @@ def test_the_type_is_one_that_exists_and_only_a_secure_one_has_a_key(refusals: C
     assert "SecureString" in reason
     (reason,) = refusals(PARAMETER, name="a", value="b", type="String", keyId="alias/trial")
     assert "keyId" in reason
+
+
+DOCUMENT = "aws:ssm/document:Document"
+
+
+def content(**inputs: Any) -> str:
+    return json.dumps({"schemaVersion": "1.0", "sessionType": "Standard_Stream", "inputs": inputs})
+
+
+def test_a_document_that_changes_is_used_in_its_new_version(make: Callable[..., Any], cloud: Any) -> None:
+    made = make(DOCUMENT, name="trial-session", documentType="Session", content=content(kmsKeyId="a"), tags={"a": "b"})
+    assert made.drift() == {}
+    assert made.update(content=content(kmsKeyId="b"), tags=None)["defaultVersion"] == "2"
+    assert json.loads(cloud.client("ssm").get_document(Name=made.id)["Content"])["inputs"] == {"kmsKeyId": "b"}
+    assert made.drift() == {}
+    made.delete()
+    made.delete()
+    assert made.read() is None
+
+
+def test_what_somebody_wrote_into_a_document_is_found_by_a_refresh(make: Callable[..., Any], cloud: Any) -> None:
+    made = make(DOCUMENT, name="trial-written", documentType="Session", content=content(kmsKeyId="a"))
+    ssm = cloud.client("ssm")
+    ssm.update_document(Name=made.id, Content=content(), DocumentFormat="JSON", DocumentVersion="$LATEST")
+    ssm.update_document_default_version(Name=made.id, DocumentVersion="2")
+    assert {"content", "defaultVersion", "latestVersion"} == set(made.drift())
+
+
+def test_a_document_is_json(refusals: Callable[..., list[str]]) -> None:
+    (reason,) = refusals(DOCUMENT, name="a", documentType="Session", content="{")
+    assert "no JSON" in reason
+    (reason,) = refusals(DOCUMENT, name="a", documentType="Session", documentFormat="YAML", content="{}")
+    assert "JSON only" in reason
