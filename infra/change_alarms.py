@@ -33,7 +33,7 @@ def _of(source: str, *events: str) -> str:
 CHANGE_ALARMS: tuple[ChangeAlarm, ...] = (
     ChangeAlarm(
         "5.1",
-        "unauthorised-calls",
+        "denied-calls",
         # Two that come without anybody's doing are left out, as in the benchmark.
         '{(($.errorCode="*UnauthorizedOperation") || ($.errorCode="AccessDenied*"))'
         ' && ($.sourceIPAddress!="delivery.logs.amazonaws.com") && ($.eventName!="HeadBucket")}',

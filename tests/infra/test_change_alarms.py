@@ -118,13 +118,13 @@ RECORDS: list[tuple[str, str, set[str]]] = [
     ("root makes a key", record("iam", "CreateAccessKey", userIdentity=ROOT), {"root-use"}),
     ("AWS acts for root", record("kms", "Decrypt", userIdentity={**ROOT, "invokedBy": "AWS Internal"}), set()),
     ("AWS does something by itself", record("kms", "RotateKey", userIdentity=ROOT, eventType="AwsServiceEvent"), set()),
-    ("an object is asked for in vain", record("s3", "GetObject", **DENIED), {"unauthorised-calls"}),
+    ("an object is asked for in vain", record("s3", "GetObject", **DENIED), {"denied-calls"}),
     (
         "an instance is started in vain",
         record("ec2", "RunInstances", errorCode="Client.UnauthorizedOperation"),
-        {"unauthorised-calls"},
+        {"denied-calls"},
     ),
-    ("a KMS call is refused", record("kms", "Decrypt", errorCode="AccessDeniedException"), {"unauthorised-calls"}),
+    ("a KMS call is refused", record("kms", "Decrypt", errorCode="AccessDeniedException"), {"denied-calls"}),
     ("a bucket is looked for in vain", record("s3", "HeadBucket", **DENIED), set()),
     ("log delivery probes", record("s3", "PutObject", sourceIPAddress="delivery.logs.amazonaws.com", **DENIED), set()),
     ("a call fails for another reason", record("s3", "GetObject", errorCode="NoSuchKey"), set()),
@@ -136,7 +136,7 @@ RECORDS: list[tuple[str, str, set[str]]] = [
     (
         "a trail is stopped in vain",
         record("cloudtrail", "StopLogging", errorCode="AccessDenied"),
-        {"trail-changes", "unauthorised-calls"},
+        {"trail-changes", "denied-calls"},
     ),
     ("a key is put up for deletion", record("kms", "ScheduleKeyDeletion"), {"key-deletion"}),
     ("a key is used", record("kms", "GenerateDataKey"), set()),
@@ -177,7 +177,7 @@ def test_no_pattern_is_longer_than_cloudwatch_takes() -> None:
 
 # The regular expressions that Prowler 5.46 searches the patterns for, those that are not lists of events in full.
 PROWLER = {
-    "unauthorised-calls": r"\$\.errorCode\s*=\s*.?\*UnauthorizedOperation.+\$\.errorCode\s*=\s*.?AccessDenied\*.?",
+    "denied-calls": r"\$\.errorCode\s*=\s*.?\*UnauthorizedOperation.+\$\.errorCode\s*=\s*.?AccessDenied\*.?",
     "sign-in-no-mfa": r"(?=.*\$\.eventName\s*=\s*.?ConsoleLogin\b)(?=.*\$\.additionalEventData\.MFAUsed\s*!=\s*.?Yes)",
     "root-use": (
         r"\$\.userIdentity\.type\s*=\s*.?Root.+\$\.userIdentity\.invokedBy NOT EXISTS.+\$\.eventType\s*!=\s*.?AwsServiceEvent.?"
