@@ -9,7 +9,7 @@ from rich.table import Table
 from posture import cost_page, costs, effective
 from posture.controls import findings
 from posture.controls.page import PAGE, differences, read
-from posture.plan import IN_AWS, STACKS, run_program
+from posture.plan import IN_AWS, STACKS, plan_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 @app.command()
 def docs() -> None:
     """Write docs/cost.md and docs/effective/ anew from the plans."""
-    plans = {stack: run_program(stack) for stack in STACKS}
+    plans = {stack: plan_of(stack) for stack in STACKS}
     effective.DIRECTORY.mkdir(parents=True, exist_ok=True)
     for stack, plan in plans.items():
         effective.path(stack).write_text(effective.render(plan), encoding="utf-8")
@@ -28,7 +28,7 @@ def docs() -> None:
 def controls() -> None:
     """Show which stack meets which control, and where docs/controls.md says otherwise. Exit 1 when it does."""
     console, page = Console(), read(PAGE.read_text(encoding="utf-8"))
-    plans = [run_program(stack) for stack in STACKS]
+    plans = [plan_of(stack) for stack in STACKS]
     table = Table("#", "Control", *STACKS)
     for number, row in page.controls.items():
         table.add_row(number, row.meaning, *("met" if not findings(number, plan) else "exception" for plan in plans))
@@ -44,7 +44,7 @@ def cost() -> None:
     """Show what a month of each stack costs, and whether that is within its limit. Exit 1 when it is not."""
     table, over = Table("Stack", "A month in $", "May cost in $", "An hour of a worker in $"), False
     for stack in IN_AWS:
-        plan = run_program(stack)
+        plan = plan_of(stack)
         table.add_row(stack, f"{costs.total(plan):.2f}", f"{costs.LIMITS[stack]:.0f}", f"{costs.job_hour(plan):.3f}")
         over = over or costs.total(plan) > costs.LIMITS[stack]
     Console().print(table)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from posture.controls.registry import at, control, covers, each
-from posture.plan import ACCOUNT, Plan
+from posture.plan import ACCOUNT, REGION, Plan
 from posture.policies import Document, documents, listed
 
 VPC, SUBNET, ENDPOINT = "ec2/vpc:Vpc", "ec2/subnet:Subnet", "ec2/vpcEndpoint:VpcEndpoint"
@@ -32,17 +32,17 @@ def own_vpc(plan: Plan) -> bool:
 
 
 def account_only(document: Document) -> bool:
-    """Whether a policy admits principals and resources of this account alone; a statement with exact resources names its own."""
+    """Whether a policy admits principals and resources of this account alone, but for reading from what it names."""
     for statement in document.statements:
         if statement["Effect"] != "Allow":
             continue
         tests: dict[str, Any] = {}
         for condition in (statement.get("Condition") or {}).values():
             tests |= {key.lower(): listed(value) for key, value in condition.items()}
-        exact = not any(resource == "*" for resource in listed(statement["Resource"]))
-        if tests.get("aws:principalaccount") != [ACCOUNT]:
-            return False
-        if not exact and tests.get("aws:resourceaccount") != [ACCOUNT]:
+        ours = tests.get("aws:principalaccount") == [ACCOUNT] == tests.get("aws:resourceaccount")
+        # The layers of images lie in a bucket of AWS, from which ECR lets people read by signed addresses of its own.
+        layers = [f"arn:aws:s3:::prod-{REGION}-starport-layer-bucket/*"]
+        if not ours and (listed(statement["Action"]), listed(statement["Resource"])) != (["s3:GetObject"], layers):
             return False
     return True
 

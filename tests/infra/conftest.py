@@ -4,26 +4,19 @@ from collections.abc import Callable
 
 import pytest
 
-from posture.plan import STACKS, Plan, run_program
+from posture.plan import STACKS, Plan, plan_of, run_program
 
 
 @pytest.fixture(scope="session")
 def planned() -> Callable[[str], Plan]:
     """The plan of a stack as its file stands, made once."""
-    plans: dict[str, Plan] = {}
-
-    def get(stack: str) -> Plan:
-        if stack not in plans:
-            plans[stack] = run_program(stack)
-        return plans[stack]
-
-    return get
+    return plan_of
 
 
 @pytest.fixture(params=STACKS)
-def plan(request: pytest.FixtureRequest, planned: Callable[[str], Plan]) -> Plan:
+def plan(request: pytest.FixtureRequest) -> Plan:
     """The plan of each stack in turn."""
-    return planned(request.param)
+    return plan_of(request.param)
 
 
 @pytest.fixture
