@@ -16,7 +16,7 @@ from infra import program
 ROOT = Path(__file__).resolve().parents[2]
 
 OUTPUTS = {
-    "api_url", "region", "user_pool_id", "client_id", "issuer", "authorize_url", "token_url", "rest_api_id", "stage_name",
+    "api_url", "region", "user_pool_id", "client_id", "program_client_id", "issuer", "authorize_url", "token_url", "rest_api_id", "stage_name",
     "stage_arn", "web_acl_arn", "authorizer_function", "audit_log_group", "load_balancer_arn", "target_group_arn", "vpc_link_id",
     "cluster", "api_service", "worker_service", "uploads_bucket", "results_bucket", "jobs_table", "config_table",
     "api_keys_table", "queue_url", "dead_letter_queue_url", "callback_urls",
@@ -36,18 +36,22 @@ COMPONENT_TYPES = {
     "heartmap:compute:ServiceImage",
     "heartmap:compute:LoadBalancer",
     "heartmap:compute:Services",
+    "heartmap:scaling:ApiScaling",
+    "heartmap:scaling:WorkerScaling",
     "heartmap:identity:Identity",
     "heartmap:authorizer:Authorizer",
     "heartmap:api:Api",
     "heartmap:edge:WebAcl",
+    "heartmap:alarms:AlarmTopic",
+    "heartmap:observability:ServiceAlarms",
     "heartmap:observability:WebAclLog",
 }
-WITH_A_DOMAIN = {"heartmap:certificates:IssuedCertificate", "heartmap:edge:Domain"}
+WITH_A_DOMAIN = {"heartmap:certificates:IssuedCertificate", "heartmap:edge:Domain", "heartmap:edge:SignInDomain"}
 
 # Each module may import those before it: as the request and its data flow.
 MODULE_ORDER = [
-    "setting_types", "settings", "naming", "iam", "certificates", "network", "data", "compute", "identity", "key_set", "authorizer",
-    "gateway_responses", "api", "edge", "observability", "program",
+    "setting_types", "settings", "naming", "iam", "alarms", "certificates", "network", "data", "build_context", "compute", "scaling", "identity", "key_set", "authorizer",
+    "gateway_responses", "api", "waf_rules", "edge", "change_alarms", "observability", "program",
 ]  # fmt: skip
 
 # Inputs that hold a secret value.
@@ -114,6 +118,8 @@ def test_the_component_types_are_the_pinned_ones(plan: Any) -> None:
     expected = COMPONENT_TYPES
     if plan.settings.domain:
         expected = (COMPONENT_TYPES | WITH_A_DOMAIN) - {"heartmap:certificates:SelfSignedCertificate"}
+    if plan.settings.audit_trail:
+        expected = expected | {"heartmap:observability:AuditTrail"}
     assert {component.type for component in plan.components} == expected
 
 
@@ -143,14 +149,16 @@ def test_no_input_holds_the_text_of_an_output_object(plan: Any) -> None:
 
 def test_the_stack_exports_exactly_the_outputs_that_the_tools_read(plan: Any) -> None:
     assert set(plan.outputs) == OUTPUTS
-    empty = [key for key, value in plan.outputs.items() if not value]
-    assert not empty
+    empty = {key for key, value in plan.outputs.items() if not value}
+    assert empty == (set() if plan.settings.program_scopes else {"program_client_id"})
 
 
 def test_everything_carries_the_tags_of_project_and_environment(plan: Any) -> None:
-    provider = next(resource for resource in plan.resources if resource.type == "pulumi:providers:aws")
-    tags = json.loads(provider.inputs["defaultTags"])["tags"]
-    assert tags == {"Project": "heartmap", "Environment": plan.stack, "ManagedBy": "pulumi"}
+    providers = [resource for resource in plan.resources if resource.type == "pulumi:providers:aws"]
+    assert providers
+    for provider in providers:
+        tags = json.loads(provider.inputs["defaultTags"])["tags"]
+        assert tags == {"Project": "heartmap", "Environment": plan.stack, "ManagedBy": "pulumi"}
 
 
 def test_local_builds_no_image_and_the_others_build_it_for_arm(plan: Any) -> None:
