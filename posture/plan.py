@@ -69,6 +69,7 @@ class Registration:
     parent: str
     custom: bool
     protect: bool
+    retain: bool
     provider: str
     """URN and id of the provider that it was asked from."""
     dependencies: list[str]
@@ -124,6 +125,7 @@ class Recorder(mocks.MockMonitor):
                     parent=request.parent,
                     custom=request.custom,
                     protect=request.protect,
+                    retain=request.retainOnDelete,
                     provider=request.provider,
                     dependencies=list(request.dependencies),
                     ignored=list(request.ignoreChanges),
