@@ -1,58 +1,29 @@
-import json
-from collections.abc import Callable
 from typing import Any
 
 
-def rules(plan: Any) -> list[dict[str, Any]]:
-    found = plan.one("wafv2/webAcl:WebAcl").inputs["rules"]
-    return sorted(found, key=lambda rule: rule["priority"])
+def test_one_web_acl_protects_the_stage_and_the_sign_in(plan: Any) -> None:
+    plan.one("wafv2/webAcl:WebAcl")
+    associations = [association.inputs for association in plan.of("wafv2/webAclAssociation:WebAclAssociation")]
+    assert {association["resourceArn"] for association in associations} == {"arn:aws:Stage/api", "arn:aws:UserPool/identity"}
+    assert {association["webAclArn"] for association in associations} == {"arn:aws:WebAcl/edge"}
 
 
-def test_the_web_acl_is_associated_with_the_stage(plan: Any) -> None:
-    association = plan.one("wafv2/webAclAssociation:WebAclAssociation").inputs
-    assert association["resourceArn"] == "arn:aws:Stage/api"
-    assert association["webAclArn"] == "arn:aws:WebAcl/edge"
+def test_as_much_of_a_body_is_inspected_as_can_be(plan: Any) -> None:
+    (bodies,) = plan.one("wafv2/webAcl:WebAcl").inputs["associationConfig"]["requestBodies"]
+    assert bodies == {
+        "apiGateway": {"defaultSizeInspectionLimit": "KB_64"},
+        "cognitoUserPool": {"defaultSizeInspectionLimit": "KB_64"},
+    }
 
 
-def test_the_rate_rule_counts_each_address_and_answers_429_as_a_problem(plan: Any) -> None:
-    rule = rules(plan)[-1]
-    rate = rule["statement"]["rateBasedStatement"]
-    assert (rate["aggregateKeyType"], rate["limit"], rate["evaluationWindowSec"]) == ("IP", plan.settings.requests_per_minute, 60)
-    response = rule["action"]["block"]["customResponse"]
-    headers = {header["name"]: header["value"] for header in response["responseHeaders"]}
-    assert response["responseCode"] == 429
-    assert headers["Retry-After"] == "60"
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    # AWS WAF refuses a custom response with this header: the type is that of the body.
-    assert "content-type" not in {name.lower() for name in headers}
-    (body,) = plan.one("wafv2/webAcl:WebAcl").inputs["customResponseBodies"]
-    assert body["key"] == response["customResponseBodyKey"]
-    assert body["contentType"] == "APPLICATION_JSON"
-    assert json.loads(body["content"])["code"] == "throttled"
-
-
-def test_without_allowed_ranges_there_is_no_rule_about_ranges(plan: Any) -> None:
-    assert [rule["name"] for rule in rules(plan)] == ["rate"]
-    assert not plan.of("wafv2/ipSet:IpSet")
-
-
-def test_allowed_ranges_block_everyone_else_before_the_rate_rule_and_allow_nobody_past_it(run: Callable[..., Any]) -> None:
-    plan = run("dev", {"heartmap:allowed_ipv4": '["192.0.2.0/24"]'})
-    first, second = rules(plan)
-    assert (first["name"], second["name"]) == ("block-unless-allowed", "rate")
-    assert first["action"] == {"block": {}}
-    sets = first["statement"]["notStatement"]["statement"]["orStatement"]["statements"]
-    assert [item["ipSetReferenceStatement"]["arn"] for item in sets] == ["arn:aws:IpSet/edge-ipv4", "arn:aws:IpSet/edge-ipv6"]
+def test_the_ip_sets_hold_the_ranges_of_the_settings(run: Any) -> None:
+    plan = run("dev", {"heartmap:allowed_ipv4": '["192.0.2.0/24"]', "heartmap:allowed_ipv6": '["2001:db8::/32"]'})
     addresses = {ip_set.inputs["ipAddressVersion"]: ip_set.inputs["addresses"] for ip_set in plan.of("wafv2/ipSet:IpSet")}
-    assert addresses == {"IPV4": ["192.0.2.0/24"], "IPV6": []}
-    assert not any("allow" in rule["action"] for rule in rules(plan))
+    assert addresses == {"IPV4": ["192.0.2.0/24"], "IPV6": ["2001:db8::/32"]}
 
 
-def test_ipv6_ranges_alone_shut_ipv4_out(run: Callable[..., Any]) -> None:
-    plan = run("dev", {"heartmap:allowed_ipv6": '["2001:db8::/32"]'})
-    addresses = {ip_set.inputs["ipAddressVersion"]: ip_set.inputs["addresses"] for ip_set in plan.of("wafv2/ipSet:IpSet")}
-    assert addresses == {"IPV4": [], "IPV6": ["2001:db8::/32"]}
-    assert rules(plan)[0]["name"] == "block-unless-allowed"
+def test_without_ranges_there_are_no_ip_sets(run: Any) -> None:
+    assert not run("dev", {"heartmap:allowed_ipv4": "[]", "heartmap:allowed_ipv6": "[]"}).of("wafv2/ipSet:IpSet")
 
 
 def test_the_log_of_the_web_acl_holds_no_credentials(plan: Any) -> None:
@@ -69,13 +40,45 @@ def test_the_domain_has_its_own_certificate_and_the_tls_policy_of_the_api(planne
     assert domain["securityPolicy"] == plan.one("apigateway/restApi:RestApi").inputs["securityPolicy"]
     assert domain["endpointAccessMode"] == "STRICT"
     certificates = {c.inputs["domainName"]: c.inputs["validationMethod"] for c in plan.of("acm/certificate:Certificate")}
-    assert certificates == dict.fromkeys((plan.settings.domain, plan.settings.internal_host), "DNS")
+    assert certificates == dict.fromkeys(
+        (plan.settings.domain, plan.settings.internal_host, "auth." + plan.settings.domain), "DNS"
+    )
 
 
-def test_the_whole_domain_leads_to_the_one_stage(planned: Any) -> None:
+def test_the_whole_domain_leads_to_the_one_stage_from_both_families_of_addresses(planned: Any) -> None:
     plan = planned("prod")
     mapping = plan.one("apigateway/basePathMapping:BasePathMapping").inputs
     assert (mapping["stageName"], mapping.get("basePath")) == ("live", None)
-    names = {record.inputs["name"]: record.inputs for record in plan.of("route53/record:Record") if "aliases" in record.inputs}
-    assert set(names) == {plan.settings.domain}
+    # Without it the ranges of allowed_ipv6 would let nobody in.
+    assert plan.one("apigateway/domainName:DomainName").inputs["endpointConfiguration"]["ipAddressType"] == "dualstack"
+    records = [record.inputs for record in plan.of("route53/record:Record") if record.inputs["name"] == plan.settings.domain]
+    assert {record["type"] for record in records} == {"A", "AAAA"}
+    assert {record["aliases"][0]["name"] for record in records} == {"DomainName/domain/regionalDomainName"}
     assert plan.outputs["api_url"] == f"https://{plan.settings.domain}"
+
+
+def test_the_sign_in_has_a_name_of_ours_and_its_certificate_comes_from_us_east_1(run: Any) -> None:
+    plan = run("prod", {"aws:region": "eu-central-1"})
+    host = f"auth.{plan.settings.domain}"
+    domain = plan.one("cognito/userPoolDomain:UserPoolDomain")
+    assert domain.inputs["domain"] == host
+    # The one whose requests the web ACL sees.
+    assert domain.inputs["managedLoginVersion"] == 1
+    assert plan.outputs["authorize_url"] == f"https://{host}/oauth2/authorize"
+    providers = {p.name: p.inputs["region"] for p in plan.resources if p.type == "pulumi:providers:aws"}
+    assert providers == {"aws": "eu-central-1", "us-east-1": "us-east-1"}
+    certificate = next(c for c in plan.of("acm/certificate:Certificate") if c.inputs["domainName"] == host)
+    assert "::us-east-1::" in certificate.provider
+    assert "::aws::" in domain.provider
+    records = [record.inputs for record in plan.of("route53/record:Record") if record.inputs["name"] == host]
+    assert {(record["type"], record["aliases"][0]["name"]) for record in records} == {
+        (kind, "UserPoolDomain/sign-in/cloudfrontDistribution") for kind in ("A", "AAAA")
+    }
+
+
+def test_the_sign_in_domain_waits_for_the_address_that_cognito_looks_for(planned: Any) -> None:
+    plan = planned("prod")
+    address = next(
+        r for r in plan.of("route53/record:Record") if r.inputs["name"] == plan.settings.domain and r.inputs["type"] == "A"
+    )
+    assert address.urn in plan.one("cognito/userPoolDomain:UserPoolDomain").dependencies
