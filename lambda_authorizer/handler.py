@@ -42,9 +42,12 @@ class Authorizer:
     def __init__(self, configuration: config.Configuration) -> None:
         aws = Aws(endpoint=configuration.endpoint, own_addresses=configuration.environment != config.LOCAL)
         self._environment = configuration.environment
-        self._issuers, self._client_ids = configuration.issuers, configuration.client_ids
         self._region = configuration.region
-        self._keys = KeySource(configuration.keys, configuration.jwks_url, now=time.time())
+        self._tokens = tokens.TokenVerifier(
+            KeySource(configuration.keys, configuration.jwks_url, now=time.time()),
+            issuers=configuration.issuers,
+            client_ids=configuration.client_ids,
+        )
         self._table = api_keys.KeyTable(configuration.api_keys_table, aws) if configuration.api_keys_table else None
         secrets = configuration.secrets
         self._secrets = ManagedSecrets(secrets, aws) if isinstance(secrets, str) else FixedSecrets(secrets)
@@ -96,13 +99,7 @@ class Authorizer:
         # The scheme's case does not matter: RFC 9110, section 11.1.
         match scheme.lower():
             case "bearer" if credential:
-                return tokens.verify(
-                    credential,
-                    lambda key_id: self._keys.get(key_id, now=now, deadline=deadline),
-                    issuers=self._issuers,
-                    client_ids=self._client_ids,
-                    now=now,
-                )
+                return self._tokens.verify(credential, now=now, deadline=deadline)
             case "apikey" if credential:
                 return self._authenticate_key(credential, region, now=now, deadline=deadline)
             case _:

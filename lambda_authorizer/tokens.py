@@ -6,8 +6,8 @@ https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-po
 """
 
 import re
-from collections.abc import Callable
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from lambda_authorizer.access_policy import GROUPS, RESOURCE_SERVER, SCOPES
 from lambda_authorizer.encoding import from_b64url, json_object
+from lambda_authorizer.keys import KeySource
 from lambda_authorizer.policy import TOKEN, Caller
 from lambda_authorizer.reasons import Reason, Refused
 
@@ -26,60 +27,91 @@ TOLERANCE = 60
 MAX_LIFETIME = 24 * 3600
 """Seconds from ``iat`` to ``exp``; Cognito's own maximum for an access token."""
 
+MAX_REMEMBERED = 1000
+"""Tokens, of about a kilobyte each in memory."""
+
+_MAX_HEADERS = 4
 _HEADER_KEYS = frozenset({"alg", "kid", "typ"})
 _TYPES = frozenset({"JWT", "at+jwt"})  # RFC 7519 and RFC 9068; Cognito leaves it out
-_PREFIX = f"{RESOURCE_SERVER}/"
+# As an access token spells them.
+_SCOPES = {f"{RESOURCE_SERVER}/{scope}": scope for scope in SCOPES}
+_STRINGS = frozenset({str})
 _MAX_TIME = 2**40
 _IDENTIFIER = re.compile(r"[!-~]{1,256}")
 _PADDING, _HASH = PKCS1v15(), SHA256()
 
 
-def verify(
-    token: str,
-    key_for: Callable[[str], RSAPublicKey | None],
-    *,
-    issuers: frozenset[str],
-    client_ids: frozenset[str],
-    now: float,
-) -> Caller:
-    """Who the token belongs to. ``key_for`` gives the user pool's key of an id; ``now`` is in seconds since the epoch.
+class _Verified(NamedTuple):
+    """A token whose signature held: its caller, the key that said so, and its times in seconds since the epoch."""
 
-    Raises Refused for whatever is not an access token from one of ``issuers`` for one of ``client_ids``, or is not valid now.
+    caller: Caller
+    key_id: str
+    key: RSAPublicKey
+    starts: int
+    expires: int
+
+
+class TokenVerifier:
+    """Says who an access token of the user pool belongs to, and remembers it while the token lives.
+
+    A token is remembered by the SHA-256 of all of it, signature included, once that signature held: nothing that nobody vouched
+    for is the key to anything. The token itself is not kept.
     """
-    claims = _verified_claims(token, key_for)
-    _check_times(claims, now)
-    if not _is_one_of(claims.get("iss"), issuers):
-        raise Refused(Reason.TOKEN_ISSUER)
-    if claims.get("token_use") != "access":
-        raise Refused(Reason.TOKEN_USE)
-    if not _is_one_of(claims.get("client_id"), client_ids):
-        raise Refused(Reason.TOKEN_CLIENT)
-    _check_audience(claims, client_ids)
-    return Caller(
-        _identifier(claims, "sub"),
-        _groups(claims),
-        _scopes(claims),
-        TOKEN,
-        client_id=claims["client_id"],
-        token_id=_identifier(claims, "jti") if "jti" in claims else None,
-    )
+
+    def __init__(self, keys: KeySource, *, issuers: frozenset[str], client_ids: frozenset[str]) -> None:
+        self._keys = keys
+        self._issuers, self._client_ids = issuers, client_ids
+        self._verified: dict[bytes, _Verified] = {}
+        # What the header segments of tokens say whose signature held. A pool has one or two.
+        self._key_ids: dict[str, str] = {}
+
+    def verify(self, token: str, *, now: float, deadline: float) -> Caller:
+        """Who the token belongs to. ``now`` is in seconds since the epoch, ``deadline`` on the clock of ``time.monotonic``.
+
+        Raises Refused for whatever is not an access token from one of the issuers for one of the clients, or is not valid now,
+        and Fault when the keys are too old to tell.
+        """
+        if len(token) > MAX_LENGTH:
+            raise Refused(Reason.TOKEN_TOO_LONG)
+        if not token.isascii():
+            raise Refused(Reason.TOKEN_MALFORMED)
+        data = token.encode("ascii")
+        digest = sha256(data).digest()
+        known = self._verified.get(digest)
+        # Another key under that id, or none: the pool's keys changed, and the token has to hold against those.
+        if known is None or self._keys.get(known.key_id, now=now, deadline=deadline) is not known.key:
+            known = self._read(token, data, now, deadline)
+            _remember(self._verified, digest, known, MAX_REMEMBERED)
+        else:
+            _check_window(known.starts, known.expires, now)
+        return known.caller
+
+    def _read(self, token: str, data: bytes, now: float, deadline: float) -> _Verified:
+        signed, _, signature = token.rpartition(".")
+        head, _, payload = signed.partition(".")
+        # A fourth part would be a dot in the payload, which base64url does not know.
+        if not payload:
+            raise Refused(Reason.TOKEN_MALFORMED)
+        proof, content = _decoded(signature), _decoded(payload)
+        key_id = self._key_ids.get(head) or _key_id(_object(_decoded(head)))
+        key = self._keys.get(key_id, now=now, deadline=deadline)
+        if key is None:
+            raise Refused(Reason.TOKEN_UNKNOWN_KEY)
+        try:
+            key.verify(proof, data[: len(signed)], _PADDING, _HASH)
+        except InvalidSignature:
+            raise Refused(Reason.TOKEN_SIGNATURE) from None
+        _remember(self._key_ids, head, key_id, _MAX_HEADERS)
+        claims = _object(content)
+        starts, expires = _window(claims, now)
+        return _Verified(_caller(claims, self._issuers, self._client_ids), key_id, key, starts, expires)
 
 
-def _verified_claims(token: str, key_for: Callable[[str], RSAPublicKey | None]) -> dict[str, Any]:
-    if len(token) > MAX_LENGTH:
-        raise Refused(Reason.TOKEN_TOO_LONG)
-    parts = token.split(".")
-    if len(parts) != 3 or not token.isascii():
-        raise Refused(Reason.TOKEN_MALFORMED)
-    head, payload, signature = (_decoded(part) for part in parts)
-    key = key_for(_key_id(_object(head)))
-    if key is None:
-        raise Refused(Reason.TOKEN_UNKNOWN_KEY)
-    try:
-        key.verify(signature, f"{parts[0]}.{parts[1]}".encode("ascii"), _PADDING, _HASH)
-    except InvalidSignature:
-        raise Refused(Reason.TOKEN_SIGNATURE) from None
-    return _object(payload)
+def _remember(known: dict[Any, Any], name: bytes | str, value: Any, limit: int) -> None:
+    """Keep it, in the place of the oldest where there are ``limit`` already."""
+    if len(known) >= limit and name not in known:
+        del known[next(iter(known))]
+    known[name] = value
 
 
 def _decoded(part: str) -> bytes:
@@ -111,55 +143,79 @@ def _is_one_of(value: object, known: frozenset[str]) -> bool:
     return isinstance(value, str) and value in known
 
 
-def _check_audience(claims: dict[str, Any], client_ids: frozenset[str]) -> None:
+def _caller(claims: dict[str, Any], issuers: frozenset[str], client_ids: frozenset[str]) -> Caller:
+    if not _is_one_of(claims.get("iss"), issuers):
+        raise Refused(Reason.TOKEN_ISSUER)
+    if claims.get("token_use") != "access":
+        raise Refused(Reason.TOKEN_USE)
+    client_id = claims.get("client_id")
+    if not _is_one_of(client_id, client_ids):
+        raise Refused(Reason.TOKEN_CLIENT)
+    if "aud" in claims:
+        _check_audience(claims["aud"], client_ids)
+    return Caller(
+        _identifier(claims.get("sub")),
+        _groups(claims.get("cognito:groups", [])),
+        _scopes(claims.get("scope", "")),
+        TOKEN,
+        client_id=client_id,
+        token_id=_identifier(claims["jti"]) if "jti" in claims else None,
+    )
+
+
+def _check_audience(audience: object, client_ids: frozenset[str]) -> None:
     """Cognito names no audience unless the client asked for a token for another resource: then it is not for us.
 
     RFC 7519, section 4.1.3: who does not find itself in ``aud`` must refuse the token.
     """
-    if "aud" not in claims:
-        return
-    audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
-    if not all(isinstance(name, str) for name in audience):
+    names = audience if isinstance(audience, list) else [audience]
+    if not _all_strings(names):
         raise Refused(Reason.TOKEN_CLAIMS)
-    if client_ids.isdisjoint(audience):
+    if client_ids.isdisjoint(names):
         raise Refused(Reason.TOKEN_CLIENT)
 
 
-def _check_times(claims: dict[str, Any], now: float) -> None:
-    expires, issued = _time(claims, "exp"), _time(claims, "iat")
-    starts = _time(claims, "nbf") if "nbf" in claims else issued
-    if now >= expires + TOLERANCE:
-        raise Refused(Reason.TOKEN_EXPIRED)
-    if max(issued, starts) > now + TOLERANCE:
-        raise Refused(Reason.TOKEN_NOT_YET_VALID)
+def _window(claims: dict[str, Any], now: float) -> tuple[int, int]:
+    """From when until when the token says that it is valid, if that is now."""
+    expires, issued = _time(claims.get("exp")), _time(claims.get("iat"))
+    starts = max(issued, _time(claims["nbf"])) if "nbf" in claims else issued
+    _check_window(starts, expires, now)
     if not 0 < expires - issued <= MAX_LIFETIME or starts >= expires:
         raise Refused(Reason.TOKEN_LIFETIME)
+    return starts, expires
 
 
-def _time(claims: dict[str, Any], name: str) -> int:
-    value = claims.get(name)
+def _check_window(starts: int, expires: int, now: float) -> None:
+    if now >= expires + TOLERANCE:
+        raise Refused(Reason.TOKEN_EXPIRED)
+    if starts > now + TOLERANCE:
+        raise Refused(Reason.TOKEN_NOT_YET_VALID)
+
+
+def _time(value: object) -> int:
     # Not isinstance: true is an int. A float can be infinite, and 1e400 is.
     if type(value) is not int or not 0 <= value <= _MAX_TIME:
         raise Refused(Reason.TOKEN_CLAIMS)
     return value
 
 
-def _identifier(claims: dict[str, Any], name: str) -> str:
-    value = claims.get(name)
+def _identifier(value: object) -> str:
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         raise Refused(Reason.TOKEN_CLAIMS)
     return value
 
 
-def _groups(claims: dict[str, Any]) -> frozenset[str]:
-    groups = claims.get("cognito:groups", [])
-    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+def _groups(groups: object) -> frozenset[str]:
+    if not isinstance(groups, list) or not _all_strings(groups):
         raise Refused(Reason.TOKEN_CLAIMS)
     return GROUPS.intersection(groups)
 
 
-def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    scope = claims.get("scope", "")
+def _scopes(scope: object) -> frozenset[str]:
     if not isinstance(scope, str):
         raise Refused(Reason.TOKEN_CLAIMS)
-    return SCOPES.intersection(name.removeprefix(_PREFIX) for name in scope.split(" ") if name.startswith(_PREFIX))
+    return frozenset(map(_SCOPES.__getitem__, _SCOPES.keys() & scope.split(" ")))
+
+
+def _all_strings(values: list[Any]) -> bool:
+    return _STRINGS.issuperset(map(type, values))

@@ -3,20 +3,26 @@ import hmac
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import joserfc.errors
 import joserfc.jwk
 import joserfc.jwt
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 
 from lambda_authorizer import tokens
 from lambda_authorizer.encoding import b64url
+from lambda_authorizer.keys import KeySource
 from lambda_authorizer.policy import Caller
 from lambda_authorizer.reasons import Reason, Refused
+
+
+def verifier(pool, names) -> tokens.TokenVerifier:
+    keys = KeySource({pool.key_id: pool.public_key}, None, now=0)
+    return tokens.TokenVerifier(keys, issuers=frozenset({names.issuer}), client_ids=frozenset({names.client_id}))
 
 
 @pytest.fixture
@@ -24,13 +30,8 @@ def verify(pool, names) -> Callable[..., Caller]:
     """Verify a token with our pool's key, issuer and client."""
 
     def run(token: str, *, now: float | None = None) -> Caller:
-        return tokens.verify(
-            token,
-            {pool.key_id: pool.public_key}.get,
-            issuers=frozenset({names.issuer}),
-            client_ids=frozenset({names.client_id}),
-            now=time.time() if now is None else now,
-        )
+        now = time.time() if now is None else now
+        return verifier(pool, names).verify(token, now=now, deadline=time.monotonic() + 1)
 
     return run
 
@@ -384,3 +385,106 @@ def test_the_oracles_accept_what_we_accept(verify, pool) -> None:
     assert verify(token)
     assert not _pyjwt_refuses(token, pool)
     assert not _joserfc_refuses(token, pool)
+
+
+class CountingKey:
+    """The pool's key, and how often it verified a signature."""
+
+    def __init__(self, key: Any) -> None:
+        self.key, self.count = key, 0
+
+    def verify(self, *args: Any) -> None:
+        self.count += 1
+        self.key.verify(*args)
+
+
+@pytest.fixture
+def counting(pool, names) -> tuple[CountingKey, KeySource, tokens.TokenVerifier]:
+    key = CountingKey(pool.public_key)
+    keys = KeySource({pool.key_id: cast(Any, key)}, None, now=0)
+    return key, keys, tokens.TokenVerifier(keys, issuers=frozenset({names.issuer}), client_ids=frozenset({names.client_id}))
+
+
+def test_a_token_that_comes_again_is_not_verified_again(counting, pool) -> None:
+    key, _, verifier = counting
+    token = pool.token(groups=["viewer"])
+    first = verifier.verify(token, now=NOW, deadline=1)
+    assert verifier.verify(token, now=NOW, deadline=1) == first
+    assert key.count == 1
+    verifier.verify(pool.token(groups=["viewer"], jti="another"), now=NOW, deadline=1)
+    assert key.count == 2
+
+
+@pytest.mark.parametrize(("later", "reason"), [(660, Reason.TOKEN_EXPIRED), (-661, Reason.TOKEN_NOT_YET_VALID)])
+def test_a_remembered_token_ends_when_it_ends(counting, pool, later: int, reason: Reason) -> None:
+    key, _, verifier = counting
+    token = pool.token(iat=NOW - 600, exp=NOW + 600)
+    verifier.verify(token, now=NOW, deadline=1)
+    verifier.verify(token, now=NOW + 659, deadline=1)
+    with pytest.raises(Refused) as caught:
+        verifier.verify(token, now=NOW + later, deadline=1)
+    assert caught.value.reason is reason
+    assert key.count == 1
+
+
+def test_a_remembered_token_falls_with_its_key(counting, pool) -> None:
+    key, keys, verifier = counting
+    token = pool.token()
+    verifier.verify(token, now=NOW, deadline=1)
+    keys._keys = {}
+    with pytest.raises(Refused) as caught:
+        verifier.verify(token, now=NOW, deadline=1)
+    assert caught.value.reason is Reason.TOKEN_UNKNOWN_KEY
+    # The same id with another key behind it: the signature has to hold against that one.
+    keys._keys = {pool.key_id: rsa.generate_private_key(65537, 2048).public_key()}
+    with pytest.raises(Refused) as caught:
+        verifier.verify(token, now=NOW, deadline=1)
+    assert caught.value.reason is Reason.TOKEN_SIGNATURE
+    assert key.count == 1
+
+
+def test_a_refused_token_is_not_remembered(counting, pool, names) -> None:
+    _, _, verifier = counting
+    token = pool.token(client_id="another")
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            verifier.verify(token, now=NOW, deadline=1)
+        assert caught.value.reason is Reason.TOKEN_CLIENT
+    assert verifier._verified == {}
+
+
+def test_another_signature_is_another_token(counting, pool) -> None:
+    _, _, verifier = counting
+    token = pool.token()
+    verifier.verify(token, now=NOW, deadline=1)
+    signed, _, signature = token.rpartition(".")
+    other = ("A" if signature[9] != "A" else "B").join((signature[:9], signature[10:]))
+    with pytest.raises(Refused) as caught:
+        verifier.verify(f"{signed}.{other}", now=NOW, deadline=1)
+    assert caught.value.reason is Reason.TOKEN_SIGNATURE
+
+
+def test_what_is_remembered_is_bounded_and_holds_no_token(counting, pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, _, verifier = counting
+    monkeypatch.setattr(tokens, "MAX_REMEMBERED", 3)
+    issued = [pool.token(jti=str(number)) for number in range(5)]
+    for token in issued:
+        verifier.verify(token, now=NOW, deadline=1)
+    assert len(verifier._verified) == 3
+    verifier.verify(issued[4], now=NOW, deadline=1)
+    assert key.count == 5
+    verifier.verify(issued[0], now=NOW, deadline=1)
+    assert key.count == 6
+    held = repr(verifier._verified)
+    assert not any(part in held for token in issued for part in token.split("."))
+
+
+def test_a_header_is_remembered_only_once_a_signature_vouched_for_it(counting, pool) -> None:
+    _, _, verifier = counting
+    head = b64url(json.dumps(pool.header(typ="JWT")).encode())
+    payload = b64url(json.dumps(pool.claims()).encode())
+    with pytest.raises(Refused):
+        verifier.verify(f"{head}.{payload}.{b64url(bytes(256))}", now=NOW, deadline=1)
+    assert verifier._key_ids == {}
+    verifier.verify(pool.token(), now=NOW, deadline=1)
+    assert list(verifier._key_ids.values()) == [pool.key_id]
