@@ -96,8 +96,9 @@ class ApiScaling(pulumi.ComponentResource):
         label = Output.concat(args.balancer.arn_suffix, "/", args.balancer.target_group_arn_suffix)
         self._track(target, "requests", REQUESTS_PER_TASK, "ALBRequestCountPerTarget", label)
         if settings.working_hours:
-            self._schedule(target, "start", settings.working_hours.start, settings.api_tasks_min, settings.api_tasks_max)
-            self._schedule(target, "stop", settings.working_hours.stop, 0, 0)
+            hours = settings.working_hours
+            self._schedule(target, "start", hours.each_day, hours.start, settings.api_tasks_min, settings.api_tasks_max)
+            self._schedule(target, "stop", hours.each_day, hours.stop, 0, 0)
         self.register_outputs({})
 
     def _track(self, target: aws.appautoscaling.Target, what: str, value: float, metric: str, label: Output[str] | None) -> None:
@@ -110,16 +111,15 @@ class ApiScaling(pulumi.ComponentResource):
         )
         _tracking(f"api-{what}", self._args.names.of(f"api-{what}"), target, configuration, self._child)
 
-    def _schedule(self, target: aws.appautoscaling.Target, what: str, at: time, least: int, most: int) -> None:
-        settings, hours = self._args.settings, self._args.settings.working_hours
+    def _schedule(self, target: aws.appautoscaling.Target, what: str, days: str, at: time, least: int, most: int) -> None:
         aws.appautoscaling.ScheduledAction(
             f"api-{what}",
             name=self._args.names.of(f"api-{what}"),
             service_namespace=target.service_namespace,
             scalable_dimension=target.scalable_dimension,
             resource_id=target.resource_id,
-            schedule=f"cron({at.minute} {at.hour} ? * {hours.days if hours else '*'} *)",
-            timezone=settings.time_zone,
+            schedule=f"cron({at.minute} {at.hour} ? * {days} *)",
+            timezone=self._args.settings.time_zone,
             scalable_target_action=aws.appautoscaling.ScheduledActionScalableTargetActionArgs(
                 min_capacity=least, max_capacity=most
             ),

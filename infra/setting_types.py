@@ -110,6 +110,12 @@ class WorkingHours(NamedTuple):
     start: time
     stop: time
 
+    @property
+    def each_day(self) -> str:
+        """The days one by one: in some cron expressions a week begins on Sunday, and a range to Sunday would run backwards."""
+        first, last = map(DAYS.index, self.days.split("-"))
+        return ",".join(DAYS[first : last + 1])
+
 
 def rule(text: str) -> PydanticCustomError:
     """What a value must be, to be raised by a validator. The text continues "<key> is <value>: it ..."."""

@@ -99,8 +99,8 @@ def test_in_dev_the_api_runs_in_working_hours_only(planned: Callable[[str], Any]
     plan = planned("dev")
     hours = plan.settings.working_hours
     actions = {action.name: action.inputs for action in plan.of("appautoscaling/scheduledAction:ScheduledAction")}
-    assert actions["api-start"]["schedule"] == f"cron(0 {hours.start.hour} ? * {hours.days} *)"
-    assert actions["api-stop"]["schedule"] == f"cron(0 {hours.stop.hour} ? * {hours.days} *)"
+    assert actions["api-start"]["schedule"] == f"cron(0 {hours.start.hour} ? * MON,TUE,WED,THU,FRI *)"
+    assert actions["api-stop"]["schedule"] == f"cron(0 {hours.stop.hour} ? * MON,TUE,WED,THU,FRI *)"
     assert actions["api-start"]["scalableTargetAction"] == {
         "minCapacity": plan.settings.api_tasks_min,
         "maxCapacity": plan.settings.api_tasks_max,
@@ -122,9 +122,9 @@ def test_without_working_hours_nothing_is_scheduled_and_the_settings_hold(stack:
 
 
 def test_the_hours_are_those_of_the_settings(run: Callable[..., Any]) -> None:
-    plan = run("dev", {"heartmap:working_hours": "SUN-SUN 0-1", "heartmap:time_zone": "Europe/Berlin"})
+    plan = run("dev", {"heartmap:working_hours": "SAT-SUN 0-1", "heartmap:time_zone": "Europe/Berlin"})
     action = plan.one("appautoscaling/scheduledAction:ScheduledAction", "api-start").inputs
-    assert (action["schedule"], action["timezone"]) == ("cron(0 0 ? * SUN-SUN *)", "Europe/Berlin")
+    assert (action["schedule"], action["timezone"]) == ("cron(0 0 ? * SAT,SUN *)", "Europe/Berlin")
 
 
 def test_workers_scale_from_none_where_the_settings_say_so(planned: Callable[[str], Any]) -> None:
