@@ -9,6 +9,8 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_cloud import deployed, serving
+from local_cloud.edge import waf
+from local_cloud.edge.interpret import Uninterpretable
 from local_cloud.login.app import Login
 from local_cloud.login.pool import Pool, PoolUnusable
 
@@ -16,13 +18,14 @@ _log = structlog.get_logger()
 
 
 async def serve(state: Path, port: int) -> None:
-    """Serves until SIGTERM or SIGINT. Raises NotDeployed, PoolUnusable or PortTaken."""
+    """Serves until SIGTERM or SIGINT. Raises NotDeployed, PoolUnusable, Uninterpretable or PortTaken."""
     with serving.listen(port) as listener:
         outputs = deployed.outputs(state)
         pool_id, client_id, issuer = (deployed.output(outputs, name) for name in ("user_pool_id", "client_id", "issuer"))
-        pool = Pool(deployed.client("cognito-idp"), pool_id, client_id)
+        pool = Pool(deployed.client("cognito-idp"), pool_id, client_id, outputs.get("program_client_id") or "")
         await asyncio.to_thread(pool.check)
-        login = Login(pool, issuer, listener.getsockname()[1])
+        web_acl = await asyncio.to_thread(lambda: waf.read(pool.arn(), deployed.client("wafv2"), waf.COGNITO))
+        login = Login(pool, issuer, listener.getsockname()[1], web_acl)
         await serving.serve("login", login.application(), listener, state / "tls")
 
 
@@ -35,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     serving.log_as_json()
     try:
         asyncio.run(serve(options.state.absolute(), options.port))
-    except (deployed.NotDeployed, PoolUnusable, serving.PortTaken) as error:
+    except (deployed.NotDeployed, PoolUnusable, Uninterpretable, serving.PortTaken) as error:
         sys.stderr.write(f"The login does not start. {error}\n")
     except (BotoCoreError, ClientError):
         _log.exception("reading the deployed user pool failed")

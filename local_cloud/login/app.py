@@ -20,7 +20,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from local_cloud.edge import waf
 from local_cloud.login import authorize as authorization
+from local_cloud.login import programs
 from local_cloud.login.authorize import NotForThisClient, RequestRefused
 from local_cloud.login.grants import CODE_SECONDS, SIGN_IN_SECONDS, Code, Lockout, RefreshTokens, Session, SignIn, Store
 from local_cloud.login.pool import (
@@ -65,10 +67,11 @@ class Login:
         pool: the deployed user pool.
         issuer: its issuer, as tokens name it.
         port: where this is served, on the loopback.
+        web_acl: that of the pool, if it has one.
     """
 
-    def __init__(self, pool: Pool, issuer: str, port: int) -> None:
-        self._pool, self._issuer = pool, issuer
+    def __init__(self, pool: Pool, issuer: str, port: int, web_acl: waf.WebAcl | None = None) -> None:
+        self._pool, self._issuer, self._web_acl = pool, issuer, web_acl
         self._origin = f"https://localhost:{port}"
         self._hosts = {f"localhost:{port}", f"127.0.0.1:{port}"}
         self._sign_ins: Store[SignIn] = Store(SIGN_IN_SECONDS)
@@ -105,6 +108,8 @@ class Login:
         async def guarded(request: Request) -> Response:
             if request.headers.getlist("host") not in [[host] for host in self._hosts]:
                 return self._secured(PlainTextResponse("This host is not served here.\n", 403))
+            if blocked := self._blocked(request):
+                return self._secured(blocked)
             try:
                 return self._secured(await endpoint(request))
             except HTTPException as error:
@@ -122,6 +127,26 @@ class Login:
                 return self._secured(self._error("The login failed. Its log says why.", 500))
 
         return guarded
+
+    def _blocked(self, request: Request) -> Response | None:
+        """What the web ACL answers in the login's place, if it does. A form is small, or else refused later."""
+        if self._web_acl is None:
+            return None
+        length = request.headers.get("content-length", "")
+        verdict = self._web_acl.evaluate(
+            waf.Request(
+                source_ip=request.client.host if request.client else "",
+                method=request.method,
+                path=request.scope["raw_path"].decode("ascii"),
+                headers=request.headers.items(),
+                body_bytes=int(length) if length.isdecimal() else 0,
+            )
+        )
+        if verdict.allowed:
+            return None
+        if verdict.response is None:
+            return PlainTextResponse("Forbidden\n", 403)
+        return Response(verdict.response.body, verdict.response.status, dict(verdict.response.headers))
 
     async def _http_error(self, _request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -275,8 +300,16 @@ class Login:
     # For programs
 
     async def _token(self, request: Request) -> Response:
-        form, client = await self._form(request), await self._client()
-        if form.get("client_id") != client.id or "authorization" in request.headers or "client_secret" in form:
+        form = await self._form(request)
+        program = await run_in_threadpool(self._pool.program_client)
+        try:
+            client_id, secret = programs.credential(form, request.headers.get("authorization"))
+            if program is not None and client_id == program.id:
+                return JSONResponse(programs.grant(form, secret, program, self._issuer))
+        except programs.Refused as refused:
+            raise TokenError(refused.error) from None
+        client = await self._client()
+        if client_id != client.id or "authorization" in request.headers or "client_secret" in form:
             raise TokenError("invalid_client")
         match form.get("grant_type"):
             case "authorization_code":
@@ -335,6 +368,7 @@ class Login:
             raise HTTPException(502, "The user pool does not answer.") from None
 
     async def _configuration(self, _request: Request) -> Response:
+        program = self._pool.program_client_id
         try:
             client = await self._client()
         except PoolUnusable:
@@ -348,9 +382,12 @@ class Login:
                 "end_session_endpoint": f"{self._origin}/logout",
                 "jwks_uri": f"{self._origin}/.well-known/jwks.json",
                 "response_types_supported": ["code"],
-                "grant_types_supported": ["authorization_code", "refresh_token"],
+                "grant_types_supported": ["authorization_code", "refresh_token", *(["client_credentials"] if program else [])],
                 "code_challenge_methods_supported": ["S256"],
-                "token_endpoint_auth_methods_supported": ["none"],
+                "token_endpoint_auth_methods_supported": [
+                    "none",
+                    *(["client_secret_basic", "client_secret_post"] if program else []),
+                ],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": ["RS256"],
                 "scopes_supported": list(client.scopes),

@@ -84,6 +84,8 @@ class Session:
     pool_token: str
     scopes: tuple[str, ...]
     revoked: bool = False
+    ends: float | None = None
+    """When its refresh tokens end, on the clock of the sessions; known from the first one on."""
 
 
 @dataclass(kw_only=True)
@@ -116,8 +118,13 @@ class RefreshTokens:
         self._tokens: Store[RefreshToken] = Store(0, clock)
 
     def issue(self, session: Session, seconds: float) -> str:
-        """A new token for the session, valid for so long."""
-        return self._tokens.add(RefreshToken(session=session), seconds)
+        """A new token for the session, which ends so long after its first one: rotation does not make a session longer.
+
+        https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-refresh-token.html
+        """
+        if session.ends is None:
+            session.ends = self._clock() + seconds
+        return self._tokens.add(RefreshToken(session=session), session.ends - self._clock())
 
     def use(self, token: str, *, rotates: bool, grace: float) -> Session | None:
         """The session behind a valid token.

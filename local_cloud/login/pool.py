@@ -13,8 +13,12 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from moto.utilities.utils import load_resource
 
+KEY_ID = "dummy"
+"""The id of the emulated pool's one key."""
+
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 DEFAULT_REFRESH_DAYS = 30
+DEFAULT_ACCESS_HOURS = 1
 
 
 class PoolUnusable(Exception):
@@ -48,6 +52,16 @@ class AppClient:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProgramClient:
+    """The client that proves itself by a secret and gets tokens for nobody but itself. ``seconds`` is how long those live."""
+
+    id: str
+    secret: str
+    scopes: tuple[str, ...]
+    seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tokens:
     """What the pool gave a person. ``refresh`` stays with the login. ``expires_in`` is in seconds."""
 
@@ -70,27 +84,53 @@ class Pool:
     Args:
         cognito: boto3 client of cognito-idp.
         pool_id, client_id: what was deployed.
+        program_client_id: empty when there is no client for programs.
     """
 
-    def __init__(self, cognito: Any, pool_id: str, client_id: str) -> None:
-        self._cognito, self.id, self.client_id = cognito, pool_id, client_id
+    def __init__(self, cognito: Any, pool_id: str, client_id: str, program_client_id: str = "") -> None:
+        self._cognito, self.id, self.client_id, self.program_client_id = cognito, pool_id, client_id, program_client_id
+
+    def arn(self) -> str:
+        """The pool's ARN. Raises PoolUnusable."""
+        return self._describe()["Arn"]
 
     def check(self) -> None:
         """Raises PoolUnusable, with what to change, for what cannot be served."""
-        try:
-            pool = self._cognito.describe_user_pool(UserPoolId=self.id)["UserPool"]
-        except ClientError:
-            raise PoolUnusable("The user pool of outputs.json does not exist. Run make local.") from None
-        if pool.get("MfaConfiguration") == "ON":
+        if self._describe().get("MfaConfiguration") == "ON":
             raise PoolUnusable("The user pool demands a second factor, which is not checked here. Set heartmap:mfa to off.")
         self.app_client()
+        self.program_client()
+
+    def _describe(self) -> dict[str, Any]:
+        try:
+            return self._cognito.describe_user_pool(UserPoolId=self.id)["UserPool"]
+        except ClientError:
+            raise PoolUnusable("The user pool of outputs.json does not exist. Run make local.") from None
+
+    def _describe_client(self, client_id: str) -> dict[str, Any]:
+        try:
+            return self._cognito.describe_user_pool_client(UserPoolId=self.id, ClientId=client_id)["UserPoolClient"]
+        except ClientError:
+            raise PoolUnusable("The app client of outputs.json does not exist. Run make local.") from None
+
+    def program_client(self) -> ProgramClient | None:
+        """The client for programs as it is deployed now, if there is one. Raises PoolUnusable."""
+        if not self.program_client_id:
+            return None
+        client = self._describe_client(self.program_client_id)
+        if client.get("AllowedOAuthFlows") != ["client_credentials"] or not client.get("ClientSecret"):
+            raise PoolUnusable("The client for programs allows something else than client credentials.")
+        unit = (client.get("TokenValidityUnits") or {}).get("AccessToken", "hours")
+        return ProgramClient(
+            id=self.program_client_id,
+            secret=client["ClientSecret"],
+            scopes=tuple(client.get("AllowedOAuthScopes") or ()),
+            seconds=int(client.get("AccessTokenValidity") or DEFAULT_ACCESS_HOURS) * UNITS[unit],
+        )
 
     def app_client(self) -> AppClient:
         """The app client as it is deployed now. Raises PoolUnusable."""
-        try:
-            client = self._cognito.describe_user_pool_client(UserPoolId=self.id, ClientId=self.client_id)["UserPoolClient"]
-        except ClientError:
-            raise PoolUnusable("The app client of outputs.json does not exist. Run make local.") from None
+        client = self._describe_client(self.client_id)
         if not client.get("AllowedOAuthFlowsUserPoolClient") or client.get("AllowedOAuthFlows") != ["code"]:
             raise PoolUnusable("The app client allows something else than the authorization code flow.")
         if client.get("ClientSecret"):
@@ -189,15 +229,17 @@ def _refusal(error: ClientError) -> Exception:
 
 
 def with_nonce(id_token: str, nonce: str | None) -> str:
-    """The identity token with the client's nonce (OpenID Connect Core, 3.1.2.1), which the emulated pool leaves out.
-
-    Signed with the emulated pool's key, which is the same everywhere and public in moto's sources.
-    """
+    """The identity token with the client's nonce (OpenID Connect Core, 3.1.2.1), which the emulated pool leaves out."""
     if nonce is None:
         return id_token
     header, payload, _ = id_token.split(".")
+    return signed(_decoded(payload) | {"nonce": nonce}, _decoded(header)["kid"])
+
+
+def signed(claims: Mapping[str, Any], key_id: str = KEY_ID) -> str:
+    """The claims as a token, signed with the emulated pool's key, which is the same everywhere and public in moto's sources."""
     key = RSAKey.import_key(load_resource("cognitoidp/resources/jwks-private.json"))
-    return jwt.encode(_decoded(header), _decoded(payload) | {"nonce": nonce}, key)
+    return jwt.encode({"alg": "RS256", "kid": key_id}, dict(claims), key)
 
 
 def _decoded(part: str) -> dict[str, Any]:

@@ -25,7 +25,12 @@ from joserfc.jwk import KeySet
 
 CALLBACKS = ["http://localhost:8400/callback", "http://localhost:8401/callback"]
 PASSWORD = "Correct-horse-9-battery"
-ROTATING = {"RefreshTokenRotation": {"Feature": "ENABLED", "RetryGracePeriodSeconds": 0}, "ExplicitAuthFlows": []}
+ROTATING = {
+    "RefreshTokenRotation": {"Feature": "ENABLED", "RetryGracePeriodSeconds": 0},
+    "ExplicitAuthFlows": ["ALLOW_CUSTOM_AUTH"],
+}
+PROGRAM_SCOPES = ["heartmap/models:read", "heartmap/analyses:write"]
+GUARDED_POSTS = 10
 
 
 def make_pool(cognito: Any, *, mfa: str = "OFF", **client: Any) -> dict[str, str]:
@@ -100,6 +105,55 @@ def login(aws: Callable, aws_endpoint: str, tmp_path_factory: pytest.TempPathFac
 def rotating(aws: Callable, aws_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """A login whose client rotates refresh tokens."""
     with running(tmp_path_factory.mktemp("rotating"), aws_endpoint, make_pool(aws("cognito-idp"), **ROTATING)) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def guarded(aws: Callable, aws_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """A login whose pool has a web ACL, and a client for programs beside that for people."""
+    cognito, wafv2 = aws("cognito-idp"), aws("wafv2")
+    outputs = make_pool(cognito)
+    pool = outputs["user_pool_id"]
+    program = cognito.create_user_pool_client(
+        UserPoolId=pool,
+        ClientName="programs",
+        GenerateSecret=True,
+        AllowedOAuthFlowsUserPoolClient=True,
+        AllowedOAuthFlows=["client_credentials"],
+        AllowedOAuthScopes=PROGRAM_SCOPES,
+        AccessTokenValidity=30,
+        TokenValidityUnits={"AccessToken": "minutes"},
+    )["UserPoolClient"]
+    none = [{"Priority": 0, "Type": "NONE"}]
+    path = {"FieldToMatch": {"UriPath": {}}, "PositionalConstraint": "ENDS_WITH", "TextTransformations": none}
+    refusal = {"ResponseCode": 429, "CustomResponseBodyKey": "slow", "ResponseHeaders": [{"Name": "Retry-After", "Value": "60"}]}
+    visible = {"SampledRequestsEnabled": True, "CloudWatchMetricsEnabled": True, "MetricName": "m"}
+    limit = {
+        "Limit": GUARDED_POSTS,
+        "AggregateKeyType": "IP",
+        "EvaluationWindowSec": 60,
+        "ScopeDownStatement": {"ByteMatchStatement": {"SearchString": b"/login/new-password", **path}},
+    }
+    statements = [
+        ({"RateBasedStatement": limit}, {"Block": {"CustomResponse": refusal}}),
+        ({"ByteMatchStatement": {"SearchString": b"/logout", **path}}, {"Block": {}}),
+    ]
+    acl = wafv2.create_web_acl(
+        Name=f"sign-in-{pool}",
+        Scope="REGIONAL",
+        DefaultAction={"Allow": {}},
+        VisibilityConfig=visible,
+        CustomResponseBodies={"slow": {"ContentType": "APPLICATION_JSON", "Content": '{"code": "throttled"}'}},
+        Rules=[
+            {"Name": f"r{n}", "Priority": n, "Statement": statement, "Action": action, "VisibilityConfig": visible}
+            for n, (statement, action) in enumerate(statements)
+        ],
+    )["Summary"]
+    arn = cognito.describe_user_pool(UserPoolId=pool)["UserPool"]["Arn"]
+    wafv2.associate_web_acl(WebACLArn=acl["ARN"], ResourceArn=arn)
+    outputs["program_client_id"] = program["ClientId"]
+    with running(tmp_path_factory.mktemp("guarded"), aws_endpoint, outputs) as serving:
+        serving.program_secret = program["ClientSecret"]
         yield serving
 
 
@@ -469,11 +523,106 @@ def test_what_the_client_may_do_is_read_anew(browser: Browser, aws: Callable) ->
     at = {"UserPoolId": browser.login.user_pool_id, "ClientId": browser.login.client_id}
     added = "http://localhost:8402/callback"
     assert browser.authorize(redirect_uri=added).status_code == 400
+    # As with Cognito, an update sets back what it does not name.
+    client = cognito.describe_user_pool_client(**at)["UserPoolClient"]
+    kept = {
+        "AllowedOAuthFlowsUserPoolClient": True,
+        **{
+            name: client[name] for name in ("AllowedOAuthFlows", "AllowedOAuthScopes", "SupportedIdentityProviders", "LogoutURLs")
+        },
+        **{name: client[name] for name in ("EnableTokenRevocation", "RefreshTokenValidity", "TokenValidityUnits")},
+    }
     try:
-        cognito.update_user_pool_client(**at, CallbackURLs=[*CALLBACKS, added])
+        cognito.update_user_pool_client(**at, **kept, CallbackURLs=[*CALLBACKS, added])
         assert browser.authorize(redirect_uri=added).status_code == 302
     finally:
-        cognito.update_user_pool_client(**at, CallbackURLs=CALLBACKS)
+        cognito.update_user_pool_client(**at, **kept, CallbackURLs=CALLBACKS)
+
+
+# Programs
+
+
+@pytest.fixture
+def program(guarded: SimpleNamespace) -> Iterator[Browser]:
+    made = Browser(guarded)
+    with made.http:
+        yield made
+
+
+def basic(client_id: str, secret: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()}
+
+
+def test_a_program_gets_a_token_for_itself_with_the_scopes_of_its_client(program: Browser) -> None:
+    client, secret = program.login.program_client_id, program.login.program_secret
+    header = program.http.post("/oauth2/token", data={"grant_type": "client_credentials"}, headers=basic(client, secret))
+    form = program.token(grant_type="client_credentials", client_id=client, client_secret=secret, scope=PROGRAM_SCOPES[0])
+    assert (header.status_code, form.status_code) == (200, 200)
+    assert (header.json()["token_type"], header.json()["expires_in"]) == ("Bearer", 1800)
+    assert not {"refresh_token", "id_token"} & header.json().keys()
+    keys = KeySet.import_key_set(program.http.get("/.well-known/jwks.json").json())
+    all_scopes, one_scope = (jwt.decode(a.json()["access_token"], keys, algorithms=["RS256"]).claims for a in (header, form))
+    assert all_scopes["scope"].split() == PROGRAM_SCOPES
+    assert one_scope["scope"] == PROGRAM_SCOPES[0]
+    assert all_scopes["iss"] == program.login.issuer
+    assert all_scopes["client_id"] == all_scopes["sub"] == client
+    assert all_scopes["token_use"] == "access"
+    assert "cognito:groups" not in all_scopes
+    assert all_scopes["exp"] - all_scopes["iat"] == 1800
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"client_secret": "wrong"}, "invalid_client"),
+        ({"client_secret": None}, "invalid_client"),
+        ({"scope": "heartmap/config:write"}, "invalid_scope"),
+        ({"scope": f"{PROGRAM_SCOPES[0]} heartmap/config:write"}, "invalid_scope"),
+        ({"grant_type": "refresh_token"}, "unauthorized_client"),
+        ({"grant_type": "authorization_code"}, "unauthorized_client"),
+        ({"client_id": "another"}, "invalid_client"),
+    ],
+)
+def test_a_program_without_its_secret_or_beyond_its_scopes_gets_nothing(
+    program: Browser, changes: dict[str, str | None], error: str
+) -> None:
+    form = {"client_id": program.login.program_client_id, "client_secret": program.login.program_secret}
+    refused(program.token(**{"grant_type": "client_credentials", **form, **changes}), error)
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !", "Bearer x", "basic bm8tY29sb24="])
+def test_a_header_that_proves_no_client_is_refused(program: Browser, header: str) -> None:
+    answer = program.http.post("/oauth2/token", data={"grant_type": "client_credentials"}, headers={"Authorization": header})
+    refused(answer, "invalid_client")
+
+
+def test_a_secret_in_the_header_and_in_the_form_is_refused(program: Browser) -> None:
+    client, secret = program.login.program_client_id, program.login.program_secret
+    form = {"grant_type": "client_credentials", "client_id": client, "client_secret": secret}
+    refused(program.http.post("/oauth2/token", data=form, headers=basic(client, secret)), "invalid_client")
+
+
+def test_people_sign_in_beside_programs(program: Browser) -> None:
+    assert program.redeem(program.code()).status_code == 200
+    refused(program.token(grant_type="client_credentials"), "unsupported_grant_type")
+    configuration = program.http.get("/.well-known/openid-configuration").json()
+    assert "client_credentials" in configuration["grant_types_supported"]
+    assert "client_secret_basic" in configuration["token_endpoint_auth_methods_supported"]
+
+
+# The web ACL of the pool
+
+
+def test_the_web_acl_of_the_pool_meets_requests_before_the_login_does(program: Browser) -> None:
+    answers = [program.http.post("/login/new-password", data={"sign_in": "x"}) for _ in range(GUARDED_POSTS + 1)]
+    assert [answer.status_code for answer in answers] == [400] * GUARDED_POSTS + [429]
+    late = answers[-1]
+    assert (late.json(), late.headers["retry-after"]) == ({"code": "throttled"}, "60")
+    assert late.headers["content-type"] == "application/json"
+    assert late.headers["x-content-type-options"] == "nosniff"
+    values = {"client_id": program.login.client_id, "logout_uri": CALLBACKS[1]}
+    assert program.http.get("/logout", params=values).status_code == 403
+    assert program.authorize().status_code == 302
 
 
 # Pages
@@ -528,6 +677,25 @@ def test_what_is_not_served_is_refused(browser: Browser, method: str, path: str)
 
 
 # What cannot be served stops the login
+
+
+def test_a_web_acl_that_cannot_be_enforced_stops_the_login(aws: Callable, aws_endpoint: str, tmp_path: Path) -> None:
+    outputs, wafv2 = make_pool(aws("cognito-idp")), aws("wafv2")
+    visible = {"SampledRequestsEnabled": True, "CloudWatchMetricsEnabled": True, "MetricName": "m"}
+    statement = {"GeoMatchStatement": {"CountryCodes": ["US"]}}
+    acl = wafv2.create_web_acl(
+        Name=f"unknown-{outputs['user_pool_id']}",
+        Scope="REGIONAL",
+        DefaultAction={"Allow": {}},
+        VisibilityConfig=visible,
+        Rules=[{"Name": "r", "Priority": 0, "Statement": statement, "Action": {"Block": {}}, "VisibilityConfig": visible}],
+    )["Summary"]["ARN"]
+    pool = aws("cognito-idp").describe_user_pool(UserPoolId=outputs["user_pool_id"])["UserPool"]["Arn"]
+    wafv2.associate_web_acl(WebACLArn=acl, ResourceArn=pool)
+    (tmp_path / "outputs.json").write_text(json.dumps(outputs))
+    done = subprocess.run(**command(tmp_path, aws_endpoint, 0), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "GeoMatchStatement" in done.stderr
 
 
 @pytest.mark.parametrize(

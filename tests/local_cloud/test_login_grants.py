@@ -33,6 +33,17 @@ def test_a_value_is_forgotten_when_its_time_is_over(clock: Clock) -> None:
     assert store.get(name) is None
 
 
+def test_rotation_does_not_make_a_session_longer(clock: Clock, session: Session) -> None:
+    tokens = RefreshTokens(clock)
+    token = tokens.issue(session, 100)
+    for _ in range(3):
+        clock.now += 30
+        assert tokens.use(token, rotates=True, grace=0) is session
+        token = tokens.issue(session, 100)
+    clock.now += 10
+    assert tokens.use(token, rotates=True, grace=0) is None
+
+
 def test_the_oldest_value_goes_when_there_are_too_many(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grants, "MOST_ENTRIES", 2)
     store: Store[int] = Store(60, clock)
