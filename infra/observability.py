@@ -242,10 +242,8 @@ def _request_alarms(args: ServiceAlarmsArgs) -> Sequence[MetricAlarm]:
 
 
 def _balancer_alarms(args: ServiceAlarmsArgs) -> Sequence[MetricAlarm]:
-    # CloudWatch knows both by the end of their ARNs.
-    balancer = Output.from_input(args.balancer.arn).apply(lambda arn: arn.rpartition(":loadbalancer/")[2])
-    targets = Output.from_input(args.balancer.target_group_arn).apply(lambda arn: arn.rpartition(":")[2])
-    both = {"LoadBalancer": balancer, "TargetGroup": targets}
+    balancer = {"LoadBalancer": args.balancer.arn_suffix}
+    both = {**balancer, "TargetGroup": args.balancer.target_group_arn_suffix}
     alarms = [
         MetricAlarm(
             name="unhealthy-hosts",
@@ -272,7 +270,7 @@ def _balancer_alarms(args: ServiceAlarmsArgs) -> Sequence[MetricAlarm]:
             description="The load balancer had nobody to hand requests to, or no answer in time",
             namespace="AWS/ApplicationELB",
             metric="HTTPCode_ELB_5XX_Count",
-            dimensions={"LoadBalancer": balancer},
+            dimensions=balancer,
             threshold=FAILED_REQUESTS,
             recovers=True,
         ),
