@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from lambda_authorizer.encoding import b64url, from_b64url, json_object
+from lambda_authorizer.encoding import b64url, from_b64url, json_object, json_string
 
 HEADER = "X-HeartMAP-Assertion"
 LIFETIME = 30
@@ -73,6 +73,25 @@ def decode_keys(assertion_keys: object) -> dict[str, bytes]:
     return decoded
 
 
+class Template:
+    """The assertions of one caller on one route, which differ in their request id and time alone. Raises KeyError without the key
+    that signs."""
+
+    def __init__(
+        self, keys: Keys, *, principal: str, groups: Iterable[str], scopes: Iterable[str], route: str, method: str
+    ) -> None:
+        payload = {"sub": principal, "groups": sorted(groups), "scopes": sorted(scopes), "route": route, "method": method}
+        self._payload = _ENCODER.encode(payload)[:-1]
+        self._prefix = f"{_VERSION}.{keys.current}."
+        self._key = keys.keys[keys.current]
+
+    def mint(self, *, request_id: str, now: float) -> str:
+        """An assertion signed with the current key. ``now`` is in seconds since the epoch."""
+        payload = f'{self._payload},"request_id":{json_string(request_id)},"iat":{int(now)}}}'
+        signed = self._prefix + b64url(payload.encode("ascii"))
+        return f"{signed}.{b64url(_tag(self._key, signed))}"
+
+
 def mint(
     keys: Keys,
     *,
@@ -84,19 +103,9 @@ def mint(
     request_id: str,
     now: float,
 ) -> str:
-    """An assertion signed with the current key. ``now`` is in seconds since the epoch. Raises KeyError without that key."""
-    payload = {
-        "sub": principal,
-        "groups": sorted(groups),
-        "scopes": sorted(scopes),
-        "route": route,
-        "method": method,
-        "request_id": request_id,
-        "iat": int(now),
-    }
-    body = b64url(_ENCODER.encode(payload).encode("ascii"))
-    signed = f"{_VERSION}.{keys.current}.{body}"
-    return f"{signed}.{b64url(_tag(keys.keys[keys.current], signed))}"
+    """One assertion, where no more are to come. Raises KeyError without the key that signs."""
+    template = Template(keys, principal=principal, groups=groups, scopes=scopes, route=route, method=method)
+    return template.mint(request_id=request_id, now=now)
 
 
 def verify(text: str, keys: Mapping[str, bytes], *, now: float) -> Assertion:

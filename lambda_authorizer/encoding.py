@@ -37,6 +37,10 @@ def from_b64url(text: str) -> bytes:
     raise ValueError("not canonical base64url")
 
 
+json_string = json.encoder.encode_basestring_ascii
+"""A text as JSON's string literal, with everything beyond printable ASCII escaped."""
+
+
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):

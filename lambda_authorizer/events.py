@@ -7,20 +7,26 @@ thing must agree, or one would be decided on and another opened.
 """
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
+from lambda_authorizer.access_policy import RULES
 from lambda_authorizer.aws import partition_of
 from lambda_authorizer.reasons import Reason, Refused
 
-_METHOD_ARN = re.compile(
+_STAGE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):execute-api:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):"
-    r"(?P<api>[A-Za-z0-9-]+)/(?P<stage>[A-Za-z0-9_-]+)/(?P<method>[A-Z]+)(?P<path>/.*)"
+    r"(?P<api>[A-Za-z0-9-]+)/(?P<stage>[A-Za-z0-9_-]+)/"
 )
+_METHOD = re.compile(r"[A-Z]+/")
+_METHOD_ARN = re.compile(f"{_STAGE_ARN.pattern}{_METHOD.pattern}.*")
 # RFC 3986's path without * and ? and $, which IAM reads as wildcards and variables in an ARN.
 _PATH = re.compile(r"/[A-Za-z0-9._~!&'()+,;=:@%/-]*")
 # No route of ours holds anything else. It keeps out the percent sign and empty segments, by which one path has two spellings.
 _PLAIN_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+")
 _TEMPLATE = re.compile(r"/|(/([A-Za-z0-9._~-]+|\{[A-Za-z0-9._-]+\+?\}))+")
+# Whose path is the route itself: there is nothing to read in it.
+_WITHOUT_PARAMETERS = frozenset(call for call in RULES if "{" not in call[1])
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 
@@ -53,6 +59,15 @@ class Request(NamedTuple):
     request_id: str
 
 
+class _Stage(NamedTuple):
+    """A stage of a REST API, as a method's ARN names it."""
+
+    region: str
+    account: str
+    api: str
+    name: str
+
+
 def origin(event: object) -> Origin:
     """The call's request id and source address. Never raises."""
     context = event.get("requestContext") if isinstance(event, dict) else None
@@ -63,26 +78,26 @@ def origin(event: object) -> Origin:
     return Origin(_matching(_REQUEST_ID, context.get("requestId")), _matching(_ADDRESS, source_ip))
 
 
-def read(event: object, *, region: str | None) -> Request:
+def read(event: object, origin: Origin, *, region: str | None) -> Request:
     """The request in the event. ``region`` is the Lambda's own, where it is known. Raises Refused."""
     if not isinstance(event, dict) or event.get("type", "REQUEST") != "REQUEST":
         _malformed()
-    request_id = origin(event).request_id
-    arn = _METHOD_ARN.fullmatch(_text(event, "methodArn"))
-    path, route, method = _text(event, "path"), _text(event, "resource"), _text(event, "httpMethod")
-    if request_id is None or arn is None or not _PATH.fullmatch(path) or not _TEMPLATE.fullmatch(route):
+    given, path, route, method = event.get("methodArn"), event.get("path"), event.get("resource"), event.get("httpMethod")
+    if not (isinstance(given, str) and isinstance(path, str) and isinstance(route, str) and isinstance(method, str)):
         _malformed()
-    if arn["method"] != method or arn["path"] != path or arn["partition"] != partition_of(arn["region"]):
+    if origin.request_id is None:
+        _malformed()
+    parameters: dict[str, str] | None = {}
+    if path != route or (method, route) not in _WITHOUT_PARAMETERS:
+        parameters = _parameters(route, path)
+    stage = _stage(given, f"{method}{path}")
+    if region is not None and stage.region != region:
         _mismatch()
-    if region is not None and arn["region"] != region:
+    in_path = _optional_map(event, "pathParameters")
+    if in_path and parameters is not None and in_path != parameters:
         _mismatch()
-    # A greedy {name+} takes any number of segments: no route of ours does.
-    parameters = _path_parameters(route, path) if _PLAIN_PATH.fullmatch(path) and "+" not in route else None
-    given = _optional_map(event, "pathParameters")
-    if given and parameters is not None and given != parameters:
-        _mismatch()
-    _check_context(event["requestContext"], arn, route)
-    return Request(method, route, parameters, arn[0], arn["region"], request_id)
+    _check_context(event["requestContext"], stage, method, route, path)
+    return Request(method, route, parameters, given, stage.region, origin.request_id)
 
 
 def authorization(event: dict[str, Any]) -> str:
@@ -111,19 +126,37 @@ def _mismatch() -> NoReturn:
     raise Refused(Reason.EVENT_MISMATCH)
 
 
-def _text(event: dict[str, Any], name: str) -> str:
-    value = event.get(name)
-    if not isinstance(value, str):
-        _malformed()
-    return value
-
-
 def _matching(pattern: re.Pattern[str], value: object) -> str | None:
     return value if isinstance(value, str) and pattern.fullmatch(value) else None
 
 
-def _path_parameters(route: str, path: str) -> dict[str, str]:
-    """What the path holds for each name in the route template."""
+def _stage(method_arn: str, method_and_path: str) -> _Stage:
+    """The stage in a method's ARN, which must be that of this method and path."""
+    if method_arn.endswith(method_and_path):
+        stage = _parsed(method_arn[: -len(method_and_path)])
+        if stage is not None and _METHOD.match(method_and_path):
+            return stage
+    if _METHOD_ARN.fullmatch(method_arn):
+        _mismatch()
+    _malformed()
+
+
+@lru_cache(maxsize=8)
+def _parsed(stage_arn: str) -> _Stage | None:
+    """What a method's ARN begins with. An authorizer sees one or two stages in its life."""
+    found = _STAGE_ARN.fullmatch(stage_arn)
+    if found is None or found["partition"] != partition_of(found["region"]):
+        return None
+    return _Stage(found["region"], found["account"], found["api"], found["stage"])
+
+
+def _parameters(route: str, path: str) -> dict[str, str] | None:
+    """What the path holds for each name in the route template; None for forms that no route of ours has."""
+    if not _PATH.fullmatch(path) or not _TEMPLATE.fullmatch(route):
+        _malformed()
+    # A greedy {name+} takes any number of segments: no route of ours does.
+    if not _PLAIN_PATH.fullmatch(path) or "+" in route:
+        return None
     names, values = route.split("/"), path.split("/")
     if len(names) != len(values):
         _mismatch()
@@ -136,31 +169,31 @@ def _path_parameters(route: str, path: str) -> dict[str, str]:
     return parameters
 
 
-def _check_context(context: dict[str, Any], arn: re.Match[str], route: str) -> None:
+def _check_context(context: dict[str, Any], stage: _Stage, method: str, route: str, path: str) -> None:
     """Whatever the request context repeats must be what the method's ARN and the event say."""
-    with_stage = f"/{arn['stage']}{arn['path']}"
-    expected = {
-        "stage": (arn["stage"],),
-        "apiId": (arn["api"],),
-        "accountId": (arn["account"],),
-        "httpMethod": (arn["method"],),
-        "resourcePath": (route,),
-        # With the stage on the API's own host name, where the root may lack its slash; without it on a custom domain. No base
-        # path mapping adds another.
-        "path": (arn["path"], with_stage, with_stage if route != "/" else with_stage.rstrip("/")),
-    }
-    for name, values in expected.items():
-        if context.get(name) is not None and context[name] not in values:
-            _mismatch()
+    given = context.get
+    if (
+        given("stage") not in (None, stage.name)
+        or given("apiId") not in (None, stage.api)
+        or given("accountId") not in (None, stage.account)
+        or given("httpMethod") not in (None, method)
+        or given("resourcePath") not in (None, route)
+    ):
+        _mismatch()
+    # With the stage on the API's own host name, where the root may lack its slash; without it on a custom domain. No base path
+    # mapping adds another.
+    whole = given("path")
+    if whole not in (None, path, f"/{stage.name}{path}") and not (route == "/" and whole == f"/{stage.name}"):
+        _mismatch()
 
 
 def _values(event: dict[str, Any], single_field: str, multiple_field: str, mismatch: Reason) -> dict[str, list[str]]:
     """All values of each header or query parameter by its lower-case name."""
-    given = {name: [value] for name, value in (_optional_map(event, single_field) or {}).items()}
-    multiple = _optional_map(event, multiple_field)
-    single = _grouped(given)
+    given, multiple = _optional_map(event, single_field) or {}, _optional_map(event, multiple_field)
+    lists = {name: [value] for name, value in given.items()}
+    single = _grouped(lists)
     # Nearly always no name has several values, and both maps say the same.
-    if multiple is None or multiple == given:
+    if multiple is None or multiple == lists:
         return single
     merged = _grouped(multiple)
     # API Gateway keeps the last of several values in the field of single ones.

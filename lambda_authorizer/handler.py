@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from lambda_authorizer import api_keys, assertion, audit, config, events, policy, tokens
 from lambda_authorizer.aws import Aws
@@ -27,6 +27,8 @@ from lambda_authorizer.secret_store import FixedSecrets, ManagedSecrets
 
 BUDGET = 1.8
 """Seconds that one decision may wait for AWS."""
+MAX_OPENINGS = 1000
+"""Routes of callers for which an answer is kept ready but for what differs from call to call."""
 
 
 class Unauthorized(Exception):
@@ -34,6 +36,15 @@ class Unauthorized(Exception):
 
     def __init__(self) -> None:
         super().__init__("Unauthorized")
+
+
+class _Opening(NamedTuple):
+    """What all answers have in common that open one route to one caller, under the assertion keys of the moment."""
+
+    keys: assertion.Keys
+    assertions: assertion.Template
+    line: audit.Line
+    context: dict[str, str]
 
 
 class Authorizer:
@@ -49,6 +60,7 @@ class Authorizer:
             client_ids=configuration.client_ids,
         )
         self._table = api_keys.KeyTable(configuration.api_keys_table, aws) if configuration.api_keys_table else None
+        self._openings: dict[tuple[Caller, str, str], _Opening] = {}
         secrets = configuration.secrets
         self._secrets = ManagedSecrets(secrets, aws) if isinstance(secrets, str) else FixedSecrets(secrets)
 
@@ -57,18 +69,18 @@ class Authorizer:
         origin = events.origin(event)
         request: Request | None = None
         try:
-            request = events.read(event, region=self._region)
+            request = events.read(event, origin, region=self._region)
             return self._answer(request, events.authorization(event), origin)
         except Refused as refusal:
-            audit.write(audit.UNAUTHENTICATED, refusal.reason, origin=origin, request=request)
+            audit.Line(audit.UNAUTHENTICATED, refusal.reason, request=request).write(origin)
             raise Unauthorized from None
         except Fault as fault:
-            audit.write(audit.ERROR, fault.reason, origin=origin, request=request)
+            audit.Line(audit.ERROR, fault.reason, request=request).write(origin)
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must be an error and recorded
             # The place, not the text: that may hold what a caller sent.
             sys.stderr.write(f"{type(error).__name__}\n" + "".join(traceback.format_tb(error.__traceback__)))
-            audit.write(audit.ERROR, Reason.INTERNAL, origin=origin, request=request)
+            audit.Line(audit.ERROR, Reason.INTERNAL, request=request).write(origin)
             raise Fault(Reason.INTERNAL) from None
 
     def _answer(self, request: Request, authorization: str, origin: Origin) -> dict[str, Any]:
@@ -76,20 +88,34 @@ class Authorizer:
         caller = self._authenticate(authorization, request.region, now=now, deadline=deadline)
         reason = policy.decide(caller, method=request.method, route=request.route, parameters=request.parameters)
         if reason is not Reason.ALLOWED:
-            audit.write(audit.DENY, reason, origin=origin, request=request, caller=caller)
-            return policy.document(reason, caller, method_arn=request.method_arn, request_id=request.request_id)
-        minted = assertion.mint(
-            self._secrets.get(now=now, deadline=deadline).assertion_keys,
-            principal=caller.principal,
-            groups=caller.groups,
-            scopes=caller.scopes,
-            route=request.route,
-            method=request.method,
-            request_id=request.request_id,
-            now=now,
+            audit.Line(audit.DENY, reason, request=request, caller=caller).write(origin)
+            context = policy.context(reason, caller) | {"request_id": request.request_id}
+            return policy.document(reason, method_arn=request.method_arn, context=context)
+        keys = self._secrets.get(now=now, deadline=deadline).assertion_keys
+        opening = self._openings.get((caller, request.method, request.route))
+        if opening is None or opening.keys is not keys:
+            opening = self._open(request, caller, keys)
+        minted = opening.assertions.mint(request_id=request.request_id, now=now)
+        opening.line.write(origin)
+        context = opening.context | {"request_id": request.request_id, "assertion": minted}
+        return policy.document(reason, method_arn=request.method_arn, context=context)
+
+    def _open(self, request: Request, caller: Caller, keys: assertion.Keys) -> _Opening:
+        opening = _Opening(
+            keys,
+            assertion.Template(
+                keys,
+                principal=caller.principal,
+                groups=caller.groups,
+                scopes=caller.scopes,
+                route=request.route,
+                method=request.method,
+            ),
+            audit.Line(audit.ALLOW, Reason.ALLOWED, request=request, caller=caller),
+            policy.context(Reason.ALLOWED, caller),
         )
-        audit.write(audit.ALLOW, reason, origin=origin, request=request, caller=caller)
-        return policy.document(reason, caller, method_arn=request.method_arn, request_id=request.request_id, assertion=minted)
+        tokens.remember(self._openings, (caller, request.method, request.route), opening, MAX_OPENINGS)
+        return opening
 
     def _authenticate(self, authorization: str, region: str, *, now: float, deadline: float) -> Caller:
         if not authorization.isascii():
@@ -132,6 +158,6 @@ def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001  # t
         try:
             _authorizer = Authorizer(config.load(os.environ))
         except ConfigurationError:
-            audit.write(audit.ERROR, Reason.MISCONFIGURED, origin=events.origin(event))
+            audit.Line(audit.ERROR, Reason.MISCONFIGURED).write(events.origin(event))
             raise
     return _authorizer.decide(event)

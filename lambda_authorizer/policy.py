@@ -14,6 +14,8 @@ _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")  # https://github.com/ulid/sp
 
 TOKEN, API_KEY = "token", "api_key"  # kinds of credential
 
+_EFFECTS = {True: "Allow", False: "Deny"}
+
 
 class Caller(NamedTuple):
     """Who a verified credential belongs to. ``groups`` and ``scopes`` hold only those that the access policy knows."""
@@ -45,26 +47,24 @@ def decide(caller: Caller, *, method: str, route: str, parameters: Mapping[str, 
     return Reason.ALLOWED
 
 
-def document(reason: Reason, caller: Caller, *, method_arn: str, request_id: str, assertion: str | None = None) -> dict[str, Any]:
-    """What API Gateway expects from an authorizer: a policy for exactly the call at hand, and the context.
-
-    Only ALLOWED allows. API Gateway takes only strings, numbers and booleans as context values, and its access log tells them.
-    """
-    effect = "Allow" if reason is Reason.ALLOWED else "Deny"
-    context = {
+def context(reason: Reason, caller: Caller) -> dict[str, str]:
+    """What the API's log, and its mapping to the service, learn of a decision. API Gateway takes no lists."""
+    return {
         "principal": caller.principal,
         "groups": ",".join(sorted(caller.groups)),
         "scopes": ",".join(sorted(caller.scopes)),
         "auth_method": caller.auth_method,
         "key_id": caller.key_id or "",
-        "request_id": request_id,
-        "decision": effect.lower(),
+        "decision": _EFFECTS[reason is Reason.ALLOWED].lower(),
         "reason": reason.value,
     }
-    if assertion is not None:
-        context["assertion"] = assertion
+
+
+def document(reason: Reason, *, method_arn: str, context: Mapping[str, str]) -> dict[str, Any]:
+    """What API Gateway expects from an authorizer: a policy for exactly the call at hand. Only ALLOWED allows."""
+    effect = _EFFECTS[reason is Reason.ALLOWED]
     return {
-        "principalId": caller.principal,
+        "principalId": context["principal"],
         "policyDocument": {
             "Version": "2012-10-17",
             "Statement": [{"Action": "execute-api:Invoke", "Effect": effect, "Resource": method_arn}],

@@ -81,7 +81,7 @@ class TokenVerifier:
         # Another key under that id, or none: the pool's keys changed, and the token has to hold against those.
         if known is None or self._keys.get(known.key_id, now=now, deadline=deadline) is not known.key:
             known = self._read(token, data, now, deadline)
-            _remember(self._verified, digest, known, MAX_REMEMBERED)
+            remember(self._verified, digest, known, MAX_REMEMBERED)
         else:
             _check_window(known.starts, known.expires, now)
         return known.caller
@@ -101,13 +101,13 @@ class TokenVerifier:
             key.verify(proof, data[: len(signed)], _PADDING, _HASH)
         except InvalidSignature:
             raise Refused(Reason.TOKEN_SIGNATURE) from None
-        _remember(self._key_ids, head, key_id, _MAX_HEADERS)
+        remember(self._key_ids, head, key_id, _MAX_HEADERS)
         claims = _object(content)
         starts, expires = _window(claims, now)
         return _Verified(_caller(claims, self._issuers, self._client_ids), key_id, key, starts, expires)
 
 
-def _remember(known: dict[Any, Any], name: bytes | str, value: Any, limit: int) -> None:
+def remember(known: dict[Any, Any], name: Any, value: Any, limit: int) -> None:
     """Keep it, in the place of the oldest where there are ``limit`` already."""
     if len(known) >= limit and name not in known:
         del known[next(iter(known))]

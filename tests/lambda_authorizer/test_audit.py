@@ -33,7 +33,7 @@ def request(method: str = "GET", route: str = "/models") -> Request:
 
 def test_a_line_says_who_may_do_what_and_why(capsys: pytest.CaptureFixture[str]) -> None:
     caller = Caller("someone", frozenset({"viewer", "admin"}), frozenset(), "token", client_id="c", token_id="t")
-    audit.write(audit.ALLOW, Reason.ALLOWED, origin=Origin("r-1", "192.0.2.7"), request=request(), caller=caller)
+    audit.Line(audit.ALLOW, Reason.ALLOWED, request=request(), caller=caller).write(Origin("r-1", "192.0.2.7"))
     output = capsys.readouterr()
     assert output.out.count("\n") == 1
     assert json.loads(output.out) == {
@@ -56,22 +56,21 @@ def test_a_line_says_who_may_do_what_and_why(capsys: pytest.CaptureFixture[str])
 
 
 def test_the_fields_are_always_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    audit.write(audit.ERROR, Reason.INTERNAL, origin=Origin(None, None))
+    audit.Line(audit.ERROR, Reason.INTERNAL).write(Origin(None, None))
     line = json.loads(capsys.readouterr().out)
     assert list(line) == FIELDS
     assert [name for name in FIELDS if line[name] is not None] == ["event", "version", "decision", "reason"]
 
 
 def test_an_unknown_route_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
-    audit.write(audit.DENY, Reason.NO_SUCH_ROUTE, origin=Origin("r", None), request=request(route="/whatever/they/sent"))
+    audit.Line(audit.DENY, Reason.NO_SUCH_ROUTE, request=request(route="/whatever/they/sent")).write(Origin("r", None))
     assert "whatever" not in capsys.readouterr().out
 
 
 def test_no_value_can_begin_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     forged = 'a\n{"decision":"allow"}\r\u2028\x1b[2J\x85é'
-    audit.write(
-        audit.DENY, Reason.NOT_PERMITTED, origin=Origin(forged, None), caller=Caller(forged, frozenset(), frozenset(), "token")
-    )
+    caller = Caller(forged, frozenset(), frozenset(), "token")
+    audit.Line(audit.DENY, Reason.NOT_PERMITTED, caller=caller).write(Origin(forged, forged))
     out = capsys.readouterr().out
     assert len(out.splitlines()) == 1
     assert re.fullmatch(r"[ -~]+\n", out)

@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 
-from lambda_authorizer.events import Origin, authorization, origin, read
+from lambda_authorizer import events
+from lambda_authorizer.access_policy import RULES
+from lambda_authorizer.events import Origin, Request, authorization, origin
 from lambda_authorizer.reasons import Reason, Refused
 
 ID = "01JDDY0Z4Q8R6N5V3T7W2X9YAB"
@@ -18,6 +20,10 @@ def refused(call: Callable[[], object]) -> Reason:
     with pytest.raises(Refused) as caught:
         call()
     return caught.value.reason
+
+
+def read(event: Any, *, region: str | None) -> Request:
+    return events.read(event, events.origin(event), region=region)
 
 
 def test_a_request_is_read(event: dict[str, Any]) -> None:
@@ -283,3 +289,10 @@ def test_the_origin_is_what_has_the_right_form() -> None:
         {"requestContext": {"requestId": "a\nb", "identity": {"sourceIp": "x\n"}}},
     ):
         assert origin(nothing) == Origin(None, None)
+
+
+@pytest.mark.parametrize("route", sorted({route for _, route in RULES if "{" in route}))
+def test_a_template_is_no_path(make_event, route: str) -> None:
+    method = next(method for method, known in RULES if known == route)
+    event = make_event(method, route, None)
+    assert refused(lambda: read(with_path(event, route), region=None)) is Reason.EVENT_MALFORMED

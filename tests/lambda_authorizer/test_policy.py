@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from lambda_authorizer.access_policy import ACCESS_POLICY, GROUPS, SCOPES
-from lambda_authorizer.policy import Caller, decide, document
+from lambda_authorizer.policy import Caller, context, decide, document
 from lambda_authorizer.reasons import Reason
 
 # Written out, not derived: the table is what this checks. v, a, A: viewer, analyst, admin; then the scope that opens the route.
@@ -100,7 +100,7 @@ def test_an_id_that_is_no_ulid_is_denied(value: str) -> None:
 
 def test_the_policy_names_the_one_call() -> None:
     who = Caller("someone", frozenset({"viewer", "admin"}), frozenset({"models:read"}), "api_key", key_id="ABCDEFGH")
-    assert document(Reason.ALLOWED, who, method_arn="arn:x", request_id="r", assertion="v1.x") == {
+    assert document(Reason.ALLOWED, method_arn="arn:x", context=context(Reason.ALLOWED, who)) == {
         "principalId": "someone",
         "policyDocument": {
             "Version": "2012-10-17",
@@ -112,18 +112,15 @@ def test_the_policy_names_the_one_call() -> None:
             "scopes": "models:read",
             "auth_method": "api_key",
             "key_id": "ABCDEFGH",
-            "request_id": "r",
             "decision": "allow",
             "reason": "allowed",
-            "assertion": "v1.x",
         },
     }
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
-def test_every_other_reason_denies_and_carries_no_assertion(reason: Reason) -> None:
-    answer = document(reason, caller(), method_arn="arn:x", request_id="r")
+def test_every_other_reason_denies(reason: Reason) -> None:
+    answer = document(reason, method_arn="arn:x", context=context(reason, caller()))
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Deny"
     assert (answer["context"]["decision"], answer["context"]["reason"]) == ("deny", reason.value)
-    assert "assertion" not in answer["context"]
     assert all(isinstance(value, str) for value in answer["context"].values())
