@@ -123,7 +123,8 @@ class Keys(pulumi.ComponentResource):
         return Statement(
             sid="Trail",
             principals={"Service": ("cloudtrail.amazonaws.com",)},
-            actions=("kms:DescribeKey", "kms:GenerateDataKey*"),
+            # Decrypt is for the audit bucket's own data key, and for the topic that tells of new files.
+            actions=("kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"),
             resources=("*",),
             conditions={"StringEquals": {"aws:SourceArn": trail_arn(self._names)}},
             reason="in a key policy * is this key alone; the action comes in forms that CloudTrail chooses between",
@@ -602,11 +603,6 @@ def service_secret(authorizer_secret: str) -> str:
     return json.dumps({"assertion_keys": json.loads(authorizer_secret)["assertion_keys"]})
 
 
-def service_parameter_name(names: Names) -> str:
-    """The name of the parameter with the keys that the service verifies assertions by."""
-    return f"/{names.prefix}/assertion-keys"
-
-
 @dataclass(frozen=True, kw_only=True)
 class SecretsArgs:
     """``recovery_days`` is how long a deleted secret can be restored; 0 deletes at once."""
@@ -625,8 +621,8 @@ class Secrets(pulumi.ComponentResource):
     """
 
     authorizer_arn: Output[str]
-    service_arn: Output[str]
     service_parameter_arn: Output[str]
+    service_parameter_name: Output[str]
 
     def __init__(self, name: str, args: SecretsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_SECRETS, name, None, opts)
@@ -639,15 +635,11 @@ class Secrets(pulumi.ComponentResource):
             # Made anew in every run and kept from the first: rotation is done in the secret itself.
             opts=ResourceOptions(parent=self, ignore_changes=["secretString"]),
         )
-        service = self._secret("service", "Assertion keys")
         # Derived from what is stored, not from what this run made up: the two can never disagree.
         stored = version.secret_string.apply(lambda text: service_secret(str(text)))
-        service_version = aws.secretsmanager.SecretVersion(
-            "service", secret_id=service.id, secret_string=Output.secret(stored), opts=ResourceOptions(parent=self)
-        )
         parameter = aws.ssm.Parameter(
             "service",
-            name=service_parameter_name(args.names),
+            name=f"/{args.names.prefix}/assertion-keys",
             description="Keys that verify the authorizer's assertions",
             type="SecureString",
             key_id=args.key_arn,
@@ -655,11 +647,10 @@ class Secrets(pulumi.ComponentResource):
             # Written anew by each rotation, which no later run may undo.
             opts=ResourceOptions(parent=self, ignore_changes=["value"], protect=args.protected),
         )
-        self.service_parameter_arn = parameter.arn
+        self.service_parameter_arn, self.service_parameter_name = parameter.arn, parameter.name
         # A secret without a version cannot be read.
         self.authorizer_arn = _once(version.id, authorizer.arn)
-        self.service_arn = _once(service_version.id, service.arn)
-        self.register_outputs({"authorizer_arn": self.authorizer_arn, "service_arn": self.service_arn})
+        self.register_outputs({"authorizer_arn": self.authorizer_arn, "service_parameter_arn": self.service_parameter_arn})
 
     def _secret(self, purpose: str, description: str) -> aws.secretsmanager.Secret:
         secret = aws.secretsmanager.Secret(

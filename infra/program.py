@@ -6,12 +6,13 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from pulumi import ResourceOptions
+from pulumi import Output, ResourceOptions
 
 from infra import settings as configuration
 from infra.alarms import AlarmTopic, AlarmTopicArgs
 from infra.api import Api, ApiArgs
 from infra.authorizer import Authorizer, AuthorizerArgs
+from infra.bastion import Bastion, BastionArgs
 from infra.certificates import IssuedCertificate, IssuedCertificateArgs
 from infra.compute import (
     LoadBalancer,
@@ -38,9 +39,13 @@ from infra.identity import CALLBACK_URLS, Identity, IdentityArgs, sign_in_host
 from infra.naming import Names
 from infra.network import FlowLog, FlowLogArgs, Network, NetworkArgs, NetworkPlanError, find_network
 from infra.observability import AuditTrail, AuditTrailArgs, ServiceAlarms, ServiceAlarmsArgs, WebAclLog, WebAclLogArgs
+from infra.private_dns import PrivateDns, PrivateDnsArgs
+from infra.rotation import Rotation, RotationArgs
 from infra.scaling import ApiScaling, ApiScalingArgs, WorkerScaling, WorkerScalingArgs
 from infra.scanning import MalwareScan, MalwareScanArgs
 from infra.setting_types import Vpn
+from infra.token_exchange import TokenExchange, TokenExchangeArgs
+from infra.vpn import ClientVpn, ClientVpnArgs
 
 SECRET_RECOVERY_DAYS = 30
 
@@ -53,9 +58,8 @@ def main() -> None:
         raise pulumi.RunError(str(error)) from None
     # An emulated AWS announces itself as the AWS SDKs expect it: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    tags = aws.ProviderDefaultTagsArgs(
-        tags={"Project": configuration.PROJECT, "Environment": str(settings.environment), "ManagedBy": "pulumi"}
-    )
+    labels = {"Project": configuration.PROJECT, "Environment": str(settings.environment), "ManagedBy": "pulumi"}
+    tags = aws.ProviderDefaultTagsArgs(tags=labels)
     provider = aws.Provider("aws", region=settings.region, default_tags=tags)
     top = ResourceOptions(providers={"aws": provider})
     asking = pulumi.InvokeOptions(provider=provider)
@@ -148,6 +152,25 @@ def main() -> None:
     ApiScaling("api-scaling", ApiScalingArgs(names=names, settings=settings, services=services, balancer=balancer), top)
     WorkerScaling("worker-scaling", WorkerScalingArgs(names=names, settings=settings, services=services, queue=queue), top)
 
+    lambdas: dict[str, Output[str]] = {}
+    if settings.secret_rotation_days:
+        rotation = Rotation(
+            "rotation",
+            RotationArgs(
+                names=names,
+                secrets=secrets,
+                artifacts=buckets.artifacts,
+                cluster_name=services.cluster_name,
+                service_name=services.api_name,
+                secrets_key_arn=keys.secrets_arn,
+                logs_key_arn=keys.logs_arn,
+                log_retention_days=settings.log_retention_days,
+                days=settings.secret_rotation_days,
+                protected=protected,
+            ),
+            top,
+        )
+        lambdas["rotation"] = rotation.function_name
     identity = Identity(
         "identity",
         IdentityArgs(names=names, settings=settings, logs_key_arn=keys.logs_arn),
@@ -170,6 +193,22 @@ def main() -> None:
         top,
     )
 
+    token_exchange = TokenExchange(
+        "token",
+        TokenExchangeArgs(
+            names=names,
+            settings=settings,
+            artifacts=buckets.artifacts,
+            api_keys=tables.api_keys,
+            secret_arn=secrets.authorizer_arn,
+            data_key_arn=keys.data_arn,
+            secrets_key_arn=keys.secrets_arn,
+            logs_key_arn=keys.logs_arn,
+        ),
+        top,
+    )
+    lambdas["token"] = token_exchange.function_name
+
     api = Api(
         "api",
         ApiArgs(
@@ -178,6 +217,7 @@ def main() -> None:
             network=network,
             balancer=balancer,
             authorizer=authorizer,
+            token_exchange=token_exchange,
             logs_key_arn=keys.logs_arn,
         ),
         top,
@@ -231,7 +271,7 @@ def main() -> None:
             topic_arn=alarms.arn,
             access_log_group=api.access_log_group_name,
             authorizer=authorizer.function_name,
-            functions={},
+            functions=lambdas,
             balancer=balancer,
             queue=queue,
             certificates=certificates,
@@ -239,6 +279,8 @@ def main() -> None:
         ),
         top,
     )
+
+    ways_in = _ways_in(settings, names, network, balancer, keys, buckets, labels, top)
 
     _export(
         {
@@ -257,8 +299,11 @@ def main() -> None:
             "web_acl_arn": web_acl.arn,
             "authorizer_function": authorizer.function_name,
             "audit_log_group": authorizer.log_group_name,
+            "token_log_group": token_exchange.log_group_name,
+            "token_policy_arn": api.token_policy_arn,
             "load_balancer_arn": balancer.arn,
             "target_group_arn": balancer.target_group_arn,
+            "internal_host": settings.internal_host,
             "vpc_link_id": api.vpc_link_id,
             "cluster": services.cluster_name,
             "api_service": services.api_name,
@@ -270,8 +315,78 @@ def main() -> None:
             "api_keys_table": tables.api_keys.name,
             "queue_url": queue.url,
             "dead_letter_queue_url": queue.dead_letter_url,
+            **ways_in,
         }
     )
+
+
+def _ways_in(
+    settings: configuration.Settings,
+    names: Names,
+    network: Network,
+    balancer: LoadBalancer,
+    keys: Keys,
+    buckets: Buckets,
+    labels: Mapping[str, str],
+    top: ResourceOptions,
+) -> dict[str, Any]:
+    """What leads people to the internal load balancer, each by settings, and the outputs of what there is."""
+    outputs: dict[str, Any] = {}
+    if settings.bastion or settings.vpn is not Vpn.OFF:
+        PrivateDns(
+            "private-dns",
+            PrivateDnsArgs(
+                network=network,
+                host=settings.internal_host,
+                target=balancer.dns_name,
+                target_zone_id=balancer.zone_id,
+            ),
+            top,
+        )
+    if network.bastion_security_group_id is not None:
+        bastion = Bastion(
+            "bastion",
+            BastionArgs(
+                names=names,
+                network=network,
+                security_group_id=network.bastion_security_group_id,
+                internal_host=settings.internal_host,
+                logs_key_arn=keys.logs_arn,
+                audit=buckets.audit,
+                retention_days=settings.log_retention_days,
+                hours=settings.working_hours,
+                time_zone=settings.time_zone,
+                tags=labels,
+                protected=settings.deletion_protection,
+            ),
+            top,
+        )
+        outputs |= {
+            "bastion_group": bastion.group_name,
+            "session_document": bastion.session_document,
+            "operator_policy_arn": bastion.operator_policy_arn,
+        }
+    if network.vpn_security_group_id is not None and settings.vpn_cidr is not None:
+        vpn = ClientVpn(
+            "vpn",
+            ClientVpnArgs(
+                names=names,
+                network=network,
+                security_group_id=network.vpn_security_group_id,
+                kind=settings.vpn,
+                cidr=settings.vpn_cidr,
+                zones=settings.endpoint_zones,
+                server_certificate_arn=settings.vpn_server_certificate_arn,
+                client_certificate_arn=settings.vpn_client_certificate_arn,
+                saml_provider_arn=settings.vpn_saml_provider_arn,
+                logs_key_arn=keys.logs_arn,
+                retention_days=settings.log_retention_days,
+                protected=settings.deletion_protection,
+            ),
+            top,
+        )
+        outputs["vpn_endpoint_id"] = vpn.endpoint_id
+    return outputs
 
 
 def _network(

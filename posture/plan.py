@@ -47,7 +47,9 @@ COMPUTED: dict[str, list[str]] = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": ["prefixListId"],
     "aws:sqs/queue:Queue": ["url"],
     "aws:ecr/repository:Repository": ["repositoryUrl"],
-    "aws:lb/loadBalancer:LoadBalancer": ["arnSuffix"],
+    "aws:lb/loadBalancer:LoadBalancer": ["arnSuffix", "dnsName", "zoneId"],
+    "aws:ec2/launchTemplate:LaunchTemplate": ["latestVersion"],
+    "aws:route53/zone:Zone": ["zoneId"],
     "aws:lb/targetGroup:TargetGroup": ["arnSuffix"],
     "awsx:ecr:Image": ["imageUri"],
     "aws:lambda/function:Function": ["invokeArn"],
@@ -136,7 +138,7 @@ class Recorder(mocks.MockMonitor):
         return response
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the monitor's own name
-        if "pulumi:pulumi:Stack" in request.urn:
+        if "::pulumi:pulumi:Stack::" in request.urn:
             self.plan.outputs = rpc.deserialize_properties(request.outputs)
         return super().RegisterResourceOutputs(request)
 

@@ -92,6 +92,7 @@ async def test_tls_only_refuses_everyone_who_comes_without_tls() -> None:
 
 # What may stand in an Allow of an identity policy with a wildcard as the whole resource, and why it cannot be narrower.
 WHOLE_RESOURCES = {
+    "autoscaling:DescribeAutoScalingGroups",
     "ecr:GetAuthorizationToken",
     "logs:CreateLogGroup",
     "logs:CreateLogStream",
@@ -100,7 +101,15 @@ WHOLE_RESOURCES = {
     "logs:FilterLogEvents",
     "logs:GetLogEvents",
     "logs:PutLogEvents",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
 }
+# Policies that the stack attaches to nobody: whoever administers people and programs of this account does.
+FOR_OTHERS = {"arn:aws:Policy/api-token-callers", "arn:aws:Policy/bastion-operators"}
 
 
 def test_no_role_may_do_everything_of_a_service_or_something_to_everything(plan: Any) -> None:
@@ -117,16 +126,26 @@ def test_roles_have_neither_inline_nor_aws_managed_policies(plan: Any) -> None:
         assert not {"inlinePolicies", "managedPolicyArns"} & set(role.inputs)
     policies = {f"arn:aws:{policy.id}" for policy in plan.of("iam/policy:Policy")}
     attached = {attachment.inputs["policyArn"] for attachment in plan.of("iam/rolePolicyAttachment:RolePolicyAttachment")}
-    assert attached == policies
+    assert attached == policies - FOR_OTHERS
 
 
-def test_each_role_is_taken_by_one_service_and_the_tasks_only_for_this_account(plan: Any) -> None:
+# Services whose trust AWS documents without a condition.
+UNBOUND = {
+    "apigateway.amazonaws.com",
+    "cloudtrail.amazonaws.com",
+    "ec2.amazonaws.com",
+    "malware-protection-plan.guardduty.amazonaws.com",
+}
+
+
+def test_each_role_is_taken_by_one_service_and_only_for_this_account(plan: Any) -> None:
     for role in plan.of("iam/role:Role"):
         (trust,) = json.loads(role.inputs["assumeRolePolicy"])["Statement"]
+        assert trust["Action"] == "sts:AssumeRole"
         service = trust["Principal"]["Service"]
-        assert re.fullmatch(r"(ecs-tasks|lambda|apigateway)\.amazonaws\.com", service)
-        if service.startswith("ecs-tasks"):
-            assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+        assert re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com", service)
+        account = trust.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
+        assert account == "123456789012" or service in UNBOUND, role.urn
 
 
 def statements(plan: Any, role: str) -> dict[str, dict[str, Any]]:
@@ -144,7 +163,14 @@ def test_the_worker_can_neither_read_secrets_nor_write_uploads_nor_the_configura
     assert "Secrets" not in statements(plan, "worker-execution")
 
 
-def test_only_the_authorizer_reads_api_keys_and_the_pepper(plan: Any) -> None:
-    for policy in plan.of("iam/policy:Policy"):
-        readers = [text for text in ("Table/api-keys", "Secret/authorizer") if text in policy.inputs["policy"]]
-        assert bool(readers) == (policy.name == "authorizer"), policy.urn
+def test_only_the_functions_touch_api_keys_and_the_pepper(plan: Any) -> None:
+    touching = {
+        text: {policy.name for policy in plan.of("iam/policy:Policy") if f'"{text}"' in policy.inputs["policy"]}
+        for text in ("arn:aws:Table/api-keys", "arn:aws:Secret/authorizer")
+    }
+    rotation = {"rotation"} if plan.settings.secret_rotation_days else set()
+    assert touching == {
+        "arn:aws:Table/api-keys": {"authorizer", "token"},
+        "arn:aws:Secret/authorizer": {"authorizer", "token", *rotation},
+    }
+    assert statements(plan, "authorizer")["Keys"]["Action"] == ["dynamodb:GetItem"]

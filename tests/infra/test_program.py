@@ -19,8 +19,10 @@ OUTPUTS = {
     "api_url", "region", "user_pool_id", "client_id", "program_client_id", "issuer", "authorize_url", "token_url", "rest_api_id", "stage_name",
     "stage_arn", "web_acl_arn", "authorizer_function", "audit_log_group", "load_balancer_arn", "target_group_arn", "vpc_link_id",
     "cluster", "api_service", "worker_service", "uploads_bucket", "results_bucket", "jobs_table", "config_table",
-    "api_keys_table", "queue_url", "dead_letter_queue_url", "callback_urls",
+    "api_keys_table", "queue_url", "dead_letter_queue_url", "callback_urls", "internal_host",
+    "token_log_group", "token_policy_arn",
 }  # fmt: skip
+WITH_A_BASTION = {"bastion_group", "session_document", "operator_policy_arn"}
 
 COMPONENT_TYPES = {
     "heartmap:iam:ServiceRole",
@@ -40,18 +42,20 @@ COMPONENT_TYPES = {
     "heartmap:scaling:WorkerScaling",
     "heartmap:identity:Identity",
     "heartmap:authorizer:Authorizer",
+    "heartmap:token_exchange:TokenExchange",
     "heartmap:api:Api",
     "heartmap:edge:WebAcl",
     "heartmap:alarms:AlarmTopic",
     "heartmap:observability:ServiceAlarms",
     "heartmap:observability:WebAclLog",
 }
+BESIDE_A_BASTION = {"heartmap:bastion:Bastion", "heartmap:private_dns:PrivateDns"}
 WITH_A_DOMAIN = {"heartmap:certificates:IssuedCertificate", "heartmap:edge:Domain", "heartmap:edge:SignInDomain"}
 
 # Each module may import those before it: as the request and its data flow.
 MODULE_ORDER = [
-    "setting_types", "settings", "naming", "iam", "alarms", "certificates", "network", "data", "build_context", "compute", "scaling", "identity", "key_set", "authorizer",
-    "gateway_responses", "api", "waf_rules", "edge", "change_alarms", "observability", "program",
+    "setting_types", "settings", "naming", "iam", "alarms", "certificates", "network", "data", "functions", "scanning", "build_context", "compute", "scaling", "identity", "key_set", "authorizer", "rotation",
+    "token_exchange", "gateway_responses", "request_models", "api", "waf_rules", "edge", "change_alarms", "observability", "private_dns", "bastion", "vpn", "program",
 ]  # fmt: skip
 
 # Inputs that hold a secret value.
@@ -120,6 +124,12 @@ def test_the_component_types_are_the_pinned_ones(plan: Any) -> None:
         expected = (COMPONENT_TYPES | WITH_A_DOMAIN) - {"heartmap:certificates:SelfSignedCertificate"}
     if plan.settings.audit_trail:
         expected = expected | {"heartmap:observability:AuditTrail"}
+    if plan.settings.malware_scan:
+        expected = expected | {"heartmap:scanning:MalwareScan"}
+    if plan.settings.secret_rotation_days:
+        expected = expected | {"heartmap:rotation:Rotation"}
+    if plan.settings.bastion:
+        expected = expected | BESIDE_A_BASTION
     assert {component.type for component in plan.components} == expected
 
 
@@ -148,7 +158,7 @@ def test_no_input_holds_the_text_of_an_output_object(plan: Any) -> None:
 
 
 def test_the_stack_exports_exactly_the_outputs_that_the_tools_read(plan: Any) -> None:
-    assert set(plan.outputs) == OUTPUTS
+    assert set(plan.outputs) == OUTPUTS | (WITH_A_BASTION if plan.settings.bastion else set())
     empty = {key for key, value in plan.outputs.items() if not value}
     assert empty == (set() if plan.settings.program_scopes else {"program_client_id"})
 
@@ -207,4 +217,5 @@ def test_no_stack_file_holds_a_secret() -> None:
     for path in ROOT.glob("Pulumi*.yaml"):
         text = path.read_text()
         assert "secure:" not in text
-        assert not re.search(r"(?i)(password|token|secret|credential)[\w-]*:", text), path.name
+        # What says where a secret is, or how long it lives, is none.
+        assert not re.search(r"(?i)(password|token|secret|credential)(?![\w-]*_(arn|days):)[\w-]*:", text), path.name
