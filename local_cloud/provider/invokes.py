@@ -1,11 +1,11 @@
-"""What the program asks AWS before it declares anything: who it is and where."""
+"""What the program asks AWS: who it is and where, and secrets that others keep."""
 # ruff: noqa: S105  # the token of a Pulumi function is not a password
 
 from __future__ import annotations
 
 from typing import Any
 
-from local_cloud.provider.framework import Aws, Function, Inputs, Refused, register
+from local_cloud.provider.framework import Aws, Function, Inputs, Refused, none_if_gone, register
 
 
 @register
@@ -54,4 +54,23 @@ class GetAvailabilityZones(Function):
             "names": [zone["ZoneName"] for zone in zones],
             "zoneIds": [zone["ZoneId"] for zone in zones],
             "groupNames": sorted({zone.get("GroupName", aws.region) for zone in zones}),
+        }
+
+
+@register
+class GetSecretVersion(Function):
+    token = "aws:secretsmanager/getSecretVersion:getSecretVersion"
+    arguments = frozenset({"secretId"})
+
+    def invoke(self, aws: Aws, args: Inputs, /) -> dict[str, Any]:
+        answer = none_if_gone(aws.client("secretsmanager").get_secret_value, SecretId=args["secretId"])
+        if answer is None:
+            raise Refused(f"there is no secret {args['secretId']}, or it has no value: make it before the deployment")
+        return {
+            **args,
+            "id": f"{args['secretId']}|AWSCURRENT",
+            "arn": answer["ARN"],
+            "secretString": answer.get("SecretString", ""),
+            "versionId": answer["VersionId"],
+            "versionStages": answer["VersionStages"],
         }
