@@ -1,9 +1,12 @@
-"""The REST API: one method a row of the access policy, each behind the authorizer, on to the load balancer by the VPC link."""
+"""The REST API: one method a row of the access policy, each behind the authorizer, on to the load balancer by the VPC link.
+
+And one method more: ``POST /token`` is not in the access policy, because no credential opens it but an IAM signature.
+"""
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +17,12 @@ from pulumi import Input, Output, ResourceOptions
 from infra.authorizer import Authorizer
 from infra.compute import LoadBalancer
 from infra.gateway_responses import GATEWAY_RESPONSES
-from infra.iam import ServiceRole, ServiceRoleArgs, Statement
+from infra.iam import ServiceRole, ServiceRoleArgs, Statement, document
 from infra.naming import STAGE, Names
 from infra.network import Network
+from infra.request_models import ANY_CONTENT_TYPE, BODIES, schema
 from infra.settings import Settings
+from infra.token_exchange import TokenExchange
 from lambda_authorizer.access_policy import ACCESS_POLICY, Rule
 
 TYPE_API = "heartmap:api:Api"
@@ -32,13 +37,21 @@ INTEGRATION_TIMEOUT_MS = 29_000
 # For a request that no row's own limit covers, and for all callers together.
 STAGE_RATE, STAGE_BURST = 50.0, 100
 
+# Not of the access policy, by which the authorizer decides.
+TOKEN_RULE = Rule("POST", "/token", groups=frozenset(), scopes=frozenset(), rate=2.0, burst=10, body=0)
+
 PARAMETER = re.compile(r"\{([a-z_]+)\}")
 
 ACCESS_LOG = {
     "time": "$context.requestTime",
     "request_id": "$context.requestId",
+    "trace_id": "$context.xrayTraceId",
     "address": "$context.identity.sourceIp",
     "principal": "$context.authorizer.principalId",
+    "decision": "$context.authorizer.decision",
+    "reason": "$context.authorizer.reason",
+    "key_id": "$context.authorizer.key_id",
+    "role": "$context.identity.userArn",
     "method": "$context.httpMethod",
     "route": "$context.resourcePath",
     "status": "$context.status",
@@ -54,6 +67,23 @@ ACCESS_LOG = {
 def method_path(rule: Rule) -> str:
     """How the settings of a stage name a method: the path with each slash as ``~1`` (RFC 6901), then the method."""
     return f"{rule.route.replace('/', '~1')}/{rule.method}"
+
+
+def ranges_only(allowed: Sequence[str], api_arn: Input[str]) -> Statement:
+    """The statement of the API's policy that refuses whoever is outside the allowed ranges.
+
+    It only refuses. An Allow would let each IAM principal of the account ask for a token, whatever its own policies say, and
+    other accounts' as well: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-authorization-flow.html
+    """
+    return Statement(
+        sid="AllowedRanges",
+        effect="Deny",
+        principals={"AWS": ("*",)},
+        actions=("execute-api:Invoke",),
+        resources=(Output.concat(api_arn, "/*"),),
+        conditions={"NotIpAddress": {"aws:SourceIp": list(allowed)}},
+        reason="a refusal has to hold for everyone, every method and every stage",
+    )
 
 
 def _resource_name(*parts: str) -> str:
@@ -79,6 +109,7 @@ class ApiArgs:
     network: Network
     balancer: LoadBalancer
     authorizer: Authorizer
+    token_exchange: TokenExchange
     logs_key_arn: Input[str]
 
 
@@ -91,6 +122,7 @@ class Api(pulumi.ComponentResource):
     stage_url: Output[str]
     vpc_link_id: Output[str]
     access_log_group_name: Output[str]
+    token_policy_arn: Output[str]
 
     def __init__(self, name: str, args: ApiArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_API, name, None, opts)
@@ -102,19 +134,17 @@ class Api(pulumi.ComponentResource):
         self.rest_api_id = self._rest_api.id
         self.vpc_link_id = self._vpc_link()
         self._authorizer_id = self._make_authorizer()
-        self._validator = aws.apigateway.RequestValidator(
-            name,
-            rest_api=self.rest_api_id,
-            name="parameters",
-            validate_request_parameters=True,
-            validate_request_body=False,
-            opts=self._child,
-        )
+        self._parameters = self._validator(name, "parameters", bodies=False)
+        self._bodies = self._validator(f"{name}-bodies", "bodies", bodies=True)
         for rule in ACCESS_POLICY:
             self._method(rule, self._resource_id(rule.route))
+        self._token_method()
         self._gateway_responses()
+        self._policy()
         stage = self._stage()
         self._throttles(stage)
+        self._usage_plan(stage)
+        self.token_policy_arn = self._token_policy()
         self.stage_arn, self.stage_name, self.stage_url = stage.arn, stage.stage_name, stage.invoke_url
         self.register_outputs({"rest_api_id": self.rest_api_id, "stage_arn": self.stage_arn})
 
@@ -132,7 +162,7 @@ class Api(pulumi.ComponentResource):
         self._resources: dict[str, Output[str]] = {}
         api = aws.apigateway.RestApi(
             self._name,
-            endpoint_configuration=aws.apigateway.RestApiEndpointConfigurationArgs(types="REGIONAL"),
+            endpoint_configuration=aws.apigateway.RestApiEndpointConfigurationArgs(types="REGIONAL", ip_address_type="dualstack"),
             opts=self._child,
             **arguments,
         )
@@ -165,10 +195,22 @@ class Api(pulumi.ComponentResource):
             function=self._args.authorizer.function_name,
             principal="apigateway.amazonaws.com",
             source_arn=Output.concat(self._rest_api.execution_arn, "/authorizers/", authorizer.id),
+            source_account=self._args.names.account,
             opts=self._child,
         )
         self._keep(authorizer, arguments)
         return authorizer.id
+
+    def _validator(self, resource_name: str, name: str, *, bodies: bool) -> Output[str]:
+        validator = aws.apigateway.RequestValidator(
+            resource_name,
+            rest_api=self.rest_api_id,
+            name=name,
+            validate_request_parameters=True,
+            validate_request_body=bodies,
+            opts=self._child,
+        )
+        return validator.id
 
     def _resource_id(self, route: str) -> Output[str]:
         """The resource of a route, made with its parents where it is not there yet."""
@@ -191,9 +233,14 @@ class Api(pulumi.ComponentResource):
             "http_method": rule.method,
             "authorization": "CUSTOM",
             "authorizer_id": self._authorizer_id,
-            "request_validator_id": self._validator.id,
+            "request_validator_id": self._parameters,
             "request_parameters": {f"method.request.path.{parameter}": True for parameter in PARAMETER.findall(rule.route)},
         }
+        if (rule.method, rule.route) in BODIES:
+            of_method |= {
+                "request_validator_id": self._bodies,
+                "request_models": {ANY_CONTENT_TYPE: self._model(rule)},
+            }
         method = aws.apigateway.Method(name, rest_api=self.rest_api_id, resource_id=resource_id, opts=self._child, **of_method)
         settings = self._args.settings
         of_integration: dict[str, Any] = {
@@ -219,6 +266,85 @@ class Api(pulumi.ComponentResource):
         )
         self._keep(method, {"route": rule.route} | of_method)
         self._keep(integration, {"route": rule.route, "verified": bool(settings.domain)} | of_integration)
+
+    def _model(self, rule: Rule) -> Output[str]:
+        body = BODIES[rule.method, rule.route]
+        arguments: dict[str, Any] = {
+            "name": body.__name__,
+            "description": f"The body of {rule.method} {rule.route}",
+            "content_type": "application/json",
+            "schema": schema(body),
+        }
+        model = aws.apigateway.Model(
+            _resource_name(self._name, rule.method + rule.route), rest_api=self.rest_api_id, opts=self._child, **arguments
+        )
+        self._keep(model, arguments)
+        return model.name
+
+    def _token_method(self) -> None:
+        """``POST /token``, which API Gateway opens to a valid IAM signature and to nothing else, and the function behind it."""
+        name, resource_id = _resource_name(self._name, TOKEN_RULE.method + TOKEN_RULE.route), self._resource_id(TOKEN_RULE.route)
+        of_method: dict[str, Any] = {
+            "http_method": TOKEN_RULE.method,
+            "authorization": "AWS_IAM",
+            "request_validator_id": self._parameters,
+        }
+        method = aws.apigateway.Method(name, rest_api=self.rest_api_id, resource_id=resource_id, opts=self._child, **of_method)
+        of_integration: dict[str, Any] = {
+            "http_method": TOKEN_RULE.method,
+            "type": "AWS_PROXY",
+            "integration_http_method": "POST",
+            "uri": self._args.token_exchange.invoke_arn,
+            "timeout_milliseconds": INTEGRATION_TIMEOUT_MS,
+        }
+        integration = aws.apigateway.Integration(
+            name,
+            rest_api=self.rest_api_id,
+            resource_id=resource_id,
+            # The method has to be there first, which no argument says.
+            opts=ResourceOptions(parent=self, depends_on=[method]),
+            **of_integration,
+        )
+        aws.lambda_.Permission(
+            f"{self._name}-token",
+            action="lambda:InvokeFunction",
+            function=self._args.token_exchange.function_name,
+            principal="apigateway.amazonaws.com",
+            source_arn=self._token_arn(),
+            source_account=self._args.names.account,
+            opts=self._child,
+        )
+        self._keep(method, {"route": TOKEN_RULE.route} | of_method)
+        self._keep(integration, {"route": TOKEN_RULE.route} | of_integration)
+
+    def _token_arn(self) -> Output[str]:
+        """The one call that a signature opens, in the form that policies name it."""
+        return Output.concat(self._rest_api.execution_arn, f"/{STAGE}/{TOKEN_RULE.method}{TOKEN_RULE.route}")
+
+    def _token_policy(self) -> Output[str]:
+        """For an administrator to attach to the roles of ``heartmap:iam_roles``: a signature alone opens nothing."""
+        policy = aws.iam.Policy(
+            f"{self._name}-token-callers",
+            name=self._args.names.of("token-callers"),
+            description="May ask the HeartMAP API for a credential of 15 minutes",
+            policy=document(Statement(sid="Token", actions=("execute-api:Invoke",), resources=(self._token_arn(),))),
+            opts=self._child,
+        )
+        return policy.arn
+
+    def _policy(self) -> None:
+        settings = self._args.settings
+        allowed = [str(network) for network in (*settings.allowed_ipv4, *settings.allowed_ipv6)]
+        if not allowed:
+            return
+        policy = aws.apigateway.RestApiPolicy(
+            self._name,
+            rest_api_id=self.rest_api_id,
+            policy=document(ranges_only(allowed, self._rest_api.execution_arn)),
+            opts=self._child,
+        )
+        # A policy counts from the next deployment on.
+        self._keep(policy, {"allowed": allowed})
 
     def _gateway_responses(self) -> None:
         for answer in GATEWAY_RESPONSES:
@@ -258,11 +384,15 @@ class Api(pulumi.ComponentResource):
         execution_log = self._log_group("execution", Output.concat("API-Gateway-Execution-Logs_", self.rest_api_id, "/", STAGE))
         access_log = self._log_group("access", self._args.names.log_group("api-access"))
         self.access_log_group_name = access_log.name
+        # By which the other side can tell that it is API Gateway that calls. It is valid for a year.
+        certificate = aws.apigateway.ClientCertificate(self._name, description=self._args.names.prefix, opts=self._child)
         return aws.apigateway.Stage(
             self._name,
             rest_api=self.rest_api_id,
             deployment=deployment.id,
             stage_name=STAGE,
+            client_certificate_id=certificate.id,
+            xray_tracing_enabled=True,
             access_log_settings=aws.apigateway.StageAccessLogSettingsArgs(
                 destination_arn=access_log.arn, format=json.dumps(ACCESS_LOG, separators=(",", ":"))
             ),
@@ -303,13 +433,15 @@ class Api(pulumi.ComponentResource):
                         reason="API Gateway refuses a role that lacks any of these on any log group",
                     )
                 ],
+                unbound="AWS documents this trust without a condition, and one whose key is not sent would end all logs",
             ),
             self._child,
         )
         return aws.apigateway.Account(self._name, cloudwatch_role_arn=role.arn, opts=self._child)
 
     def _throttles(self, stage: aws.apigateway.Stage) -> None:
-        limits = {"*/*": (STAGE_RATE, STAGE_BURST)} | {method_path(rule): (rule.rate, rule.burst) for rule in ACCESS_POLICY}
+        rules = (*ACCESS_POLICY, TOKEN_RULE)
+        limits = {"*/*": (STAGE_RATE, STAGE_BURST)} | {method_path(rule): (rule.rate, rule.burst) for rule in rules}
         previous: list[pulumi.Resource] = []
         for path, (rate, burst) in limits.items():
             setting = aws.apigateway.MethodSettings(
@@ -329,3 +461,25 @@ class Api(pulumi.ComponentResource):
                 opts=ResourceOptions(parent=self, depends_on=previous),
             )
             previous = [setting]
+
+    def _usage_plan(self, stage: aws.apigateway.Stage) -> None:
+        """The same limits for whoever is ever given a key of API Gateway's own, which meters and proves nothing. None is."""
+        aws.apigateway.UsagePlan(
+            self._name,
+            name=self._args.names.prefix,
+            description="The limits of the access policy",
+            api_stages=[
+                aws.apigateway.UsagePlanApiStageArgs(
+                    api_id=self.rest_api_id,
+                    stage=stage.stage_name,
+                    throttles=[
+                        aws.apigateway.UsagePlanApiStageThrottleArgs(
+                            path=f"{rule.route}/{rule.method}", rate_limit=rule.rate, burst_limit=rule.burst
+                        )
+                        for rule in ACCESS_POLICY
+                    ],
+                )
+            ],
+            throttle_settings=aws.apigateway.UsagePlanThrottleSettingsArgs(rate_limit=STAGE_RATE, burst_limit=STAGE_BURST),
+            opts=self._child,
+        )

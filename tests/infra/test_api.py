@@ -8,6 +8,7 @@ import pytest
 import infra.api
 from infra.api import integration_parameters, method_path
 from infra.gateway_responses import GATEWAY_RESPONSES, SECURITY_HEADERS
+from infra.request_models import BODIES, schema
 from lambda_authorizer.access_policy import ACCESS_POLICY, RULES, Rule
 
 API = "RestApi/api"
@@ -31,16 +32,111 @@ def by_method(plan: Any, type_: str) -> dict[tuple[str, str], Any]:
     return found
 
 
-def test_there_is_one_method_for_each_row_of_the_access_policy_and_no_other(plan: Any) -> None:
-    assert set(by_method(plan, "method:Method")) == set(RULES)
-    assert set(by_method(plan, "integration:Integration")) == set(RULES)
+TOKEN = ("POST", "/token")
 
 
-def test_every_method_asks_the_authorizer(plan: Any) -> None:
-    for method in plan.of("apigateway/method:Method"):
-        assert method.inputs["authorization"] == "CUSTOM", method.urn
-        assert method.inputs["authorizerId"] == "Authorizer/api", method.urn
-        assert method.inputs["requestValidatorId"] == "RequestValidator/api", method.urn
+def test_there_is_one_method_for_each_row_of_the_access_policy_and_the_one_for_signatures(plan: Any) -> None:
+    assert set(by_method(plan, "method:Method")) == {*RULES, TOKEN}
+    assert set(by_method(plan, "integration:Integration")) == {*RULES, TOKEN}
+
+
+def test_every_method_of_the_access_policy_asks_the_authorizer(plan: Any) -> None:
+    for key, method in by_method(plan, "method:Method").items():
+        if key != TOKEN:
+            assert method.inputs["authorization"] == "CUSTOM", method.urn
+            assert method.inputs["authorizerId"] == "Authorizer/api", method.urn
+        assert not method.inputs.get("apiKeyRequired")
+
+
+def test_no_credential_but_an_iam_signature_opens_post_token(plan: Any) -> None:
+    method = by_method(plan, "method:Method")[TOKEN].inputs
+    assert method["authorization"] == "AWS_IAM"
+    assert "authorizerId" not in method
+    assert TOKEN not in RULES
+    integration = by_method(plan, "integration:Integration")[TOKEN].inputs
+    assert (integration["type"], integration["integrationHttpMethod"]) == ("AWS_PROXY", "POST")
+    assert integration["uri"] == "Function/token/invokeArn"
+    # With credentials of the caller or of a role, the function's own permission would not count.
+    assert "credentials" not in integration
+
+
+def test_only_post_token_of_this_stage_may_invoke_the_exchange(plan: Any) -> None:
+    permission = plan.one("lambda/permission:Permission", "api-token").inputs
+    assert permission["function"] == f"heartmap-{plan.stack}-token"
+    assert permission["sourceArn"] == f"{API}/executionArn/live/POST/token"
+    assert permission["sourceAccount"] == "123456789012"
+
+
+def test_what_administrators_attach_to_roles_allows_that_one_call(plan: Any) -> None:
+    policy = plan.one("iam/policy:Policy", "api-token-callers").inputs
+    (statement,) = json.loads(policy["policy"])["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", ["execute-api:Invoke"])
+    assert statement["Resource"] == [f"{API}/executionArn/live/POST/token"]
+
+
+def test_bodies_are_validated_by_the_models_of_the_service_whatever_their_type(plan: Any) -> None:
+    models = {model.name: model.inputs for model in plan.of("apigateway/model:Model")}
+    assert len(models) == len(BODIES)
+    for key, method in by_method(plan, "method:Method").items():
+        if key not in BODIES:
+            assert method.inputs["requestValidatorId"] == "RequestValidator/api"
+            assert "requestModels" not in method.inputs
+            continue
+        assert method.inputs["requestValidatorId"] == "RequestValidator/api-bodies"
+        ((content_type, model),) = method.inputs["requestModels"].items()
+        assert content_type == "$default"
+        assert models[method.name]["name"] == model
+        assert models[method.name]["schema"] == schema(BODIES[key])
+    validators = {each.name: each.inputs for each in plan.of("apigateway/requestValidator:RequestValidator")}
+    assert validators["api"]["validateRequestParameters"] is validators["api-bodies"]["validateRequestParameters"] is True
+    assert (validators["api"]["validateRequestBody"], validators["api-bodies"]["validateRequestBody"]) == (False, True)
+
+
+RANGES = {"heartmap:allowed_ipv4": '["192.0.2.0/24"]', "heartmap:allowed_ipv6": '["2001:db8::/32"]'}
+
+
+def test_the_api_refuses_who_is_outside_the_allowed_ranges_and_its_policy_admits_nobody(run: Callable[..., Any]) -> None:
+    plan = run("dev", RANGES)
+    policy = plan.one("apigateway/restApiPolicy:RestApiPolicy")
+    (statement,) = json.loads(policy.inputs["policy"])["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Principal"] == {"AWS": ["*"]}
+    assert statement["Action"] == ["execute-api:Invoke"]
+    assert statement["Resource"] == [f"{API}/executionArn/*"]
+    assert statement["Condition"] == {"NotIpAddress": {"aws:SourceIp": ["192.0.2.0/24", "2001:db8::/32"]}}
+    assert policy.urn in plan.one("apigateway/deployment:Deployment").dependencies
+
+
+def test_other_ranges_ask_for_a_new_deployment_and_none_for_no_policy(planned: Any, run: Callable[..., Any]) -> None:
+    assert planned("dev").of("apigateway/restApiPolicy:RestApiPolicy") == []
+    triggers = {
+        trigger(planned("dev")),
+        trigger(run("dev", RANGES)),
+        trigger(run("dev", {"heartmap:allowed_ipv4": '["192.0.2.0/25"]'})),
+    }
+    assert len(triggers) == 3
+
+
+def test_the_api_is_reached_over_ipv6_as_well(plan: Any) -> None:
+    api = plan.one("apigateway/restApi:RestApi").inputs
+    assert api["endpointConfiguration"] == {"types": "REGIONAL", "ipAddressType": "dualstack"}
+    assert "policy" not in api
+
+
+def test_the_stage_traces_and_shows_a_client_certificate(plan: Any) -> None:
+    stage = plan.one("apigateway/stage:Stage").inputs
+    assert stage["xrayTracingEnabled"] is True
+    assert stage["clientCertificateId"] == "ClientCertificate/api"
+    assert not stage.get("cacheClusterEnabled")
+
+
+def test_the_usage_plan_of_the_stage_has_the_limits_of_the_access_policy(plan: Any) -> None:
+    usage = plan.one("apigateway/usagePlan:UsagePlan").inputs
+    (stage,) = usage["apiStages"]
+    assert (stage["apiId"], stage["stage"]) == (API, "live")
+    limits = {each["path"]: (each["rateLimit"], each["burstLimit"]) for each in stage["throttles"]}
+    assert limits == {f"{rule.route}/{rule.method}": (rule.rate, rule.burst) for rule in ACCESS_POLICY}
+    assert usage["throttleSettings"] == {"rateLimit": infra.api.STAGE_RATE, "burstLimit": infra.api.STAGE_BURST}
 
 
 def test_the_authorizer_reads_one_header_and_its_answers_are_never_cached(plan: Any) -> None:
@@ -52,14 +148,15 @@ def test_the_authorizer_reads_one_header_and_its_answers_are_never_cached(plan: 
 
 
 def test_only_this_authorizer_of_this_api_may_invoke_the_function(plan: Any) -> None:
-    permission = plan.one("lambda/permission:Permission").inputs
+    permission = plan.one("lambda/permission:Permission", "api").inputs
     assert permission["principal"] == "apigateway.amazonaws.com"
     assert permission["sourceArn"] == f"{API}/executionArn/authorizers/Authorizer/api"
+    assert permission["sourceAccount"] == "123456789012"
 
 
 def test_every_integration_goes_by_the_vpc_link_to_the_load_balancer_over_https(plan: Any) -> None:
-    for (method, route), integration in by_method(plan, "integration:Integration").items():
-        inputs = integration.inputs
+    for method, route in RULES:
+        inputs = by_method(plan, "integration:Integration")[method, route].inputs
         assert (inputs["type"], inputs["integrationHttpMethod"]) == ("HTTP_PROXY", method)
         assert (inputs["connectionType"], inputs["connectionId"]) == ("VPC_LINK", "VpcLink/api")
         assert inputs["integrationTarget"] == "arn:aws:LoadBalancer/balancer"
@@ -68,7 +165,9 @@ def test_every_integration_goes_by_the_vpc_link_to_the_load_balancer_over_https(
 
 
 def test_the_service_gets_the_assertion_and_never_the_credential(plan: Any) -> None:
-    for integration in plan.of("apigateway/integration:Integration"):
+    for key, integration in by_method(plan, "integration:Integration").items():
+        if key == TOKEN:
+            continue
         parameters = integration.inputs["requestParameters"]
         assert parameters["integration.request.header.X-HeartMAP-Assertion"] == "context.authorizer.assertion"
         assert parameters["integration.request.header.Authorization"] == "'redacted'"
@@ -89,15 +188,14 @@ def test_declared_parameters_of_a_method_are_those_of_its_route(plan: Any) -> No
 
 
 def test_certificates_go_unverified_only_where_there_is_no_domain(plan: Any) -> None:
-    for integration in plan.of("apigateway/integration:Integration"):
-        expected = None if plan.settings.domain else {"insecureSkipVerification": True}
+    for key, integration in by_method(plan, "integration:Integration").items():
+        expected = None if plan.settings.domain or key == TOKEN else {"insecureSkipVerification": True}
         assert integration.inputs.get("tlsConfig") == expected
 
 
 def test_the_address_that_aws_makes_up_is_off_exactly_where_there_is_a_domain(plan: Any) -> None:
     api = plan.one("apigateway/restApi:RestApi").inputs
     assert api["disableExecuteApiEndpoint"] is bool(plan.settings.domain)
-    assert api["endpointConfiguration"] == {"types": "REGIONAL"}
     assert api["securityPolicy"] == "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
     assert api["endpointAccessMode"] == "STRICT"
     assert api["binaryMediaTypes"] == ["multipart/form-data"]
@@ -112,6 +210,7 @@ def test_a_deployment_waits_for_everything_that_it_takes_a_snapshot_of(plan: Any
             "method:Method",
             "integration:Integration",
             "authorizer:Authorizer",
+            "model:Model",
             "response:Response",
         )
         for resource in plan.of(f"apigateway/{type_}")
@@ -141,8 +240,9 @@ def test_a_changed_row_or_answer_asks_for_a_new_deployment(
 
 def test_throttles_are_those_of_the_access_policy_and_bodies_are_never_logged(plan: Any) -> None:
     settings = {setting.inputs["methodPath"]: setting.inputs for setting in plan.of("apigateway/methodSettings:MethodSettings")}
-    assert set(settings) == {"*/*"} | {method_path(rule) for rule in ACCESS_POLICY}
-    for rule in ACCESS_POLICY:
+    rules = (*ACCESS_POLICY, infra.api.TOKEN_RULE)
+    assert set(settings) == {"*/*"} | {method_path(rule) for rule in rules}
+    for rule in rules:
         limits = settings[method_path(rule)]["settings"]
         assert (limits["throttlingRateLimit"], limits["throttlingBurstLimit"]) == (rule.rate, rule.burst)
     for setting in settings.values():
@@ -178,6 +278,9 @@ def test_the_access_log_is_json_with_the_request_id_and_without_credentials(plan
     log = plan.one("apigateway/stage:Stage").inputs["accessLogSettings"]
     fields = json.loads(log["format"])
     assert fields["request_id"] == "$context.requestId"
+    assert fields["decision"] == "$context.authorizer.decision"
+    assert fields["reason"] == "$context.authorizer.reason"
+    assert fields["role"] == "$context.identity.userArn"
     assert not any("header" in value.lower() or "authorizer.assertion" in value for value in fields.values())
     assert plan.one("cloudwatch/logGroup:LogGroup", "api-execution").inputs["name"] == f"API-Gateway-Execution-Logs_{API}/live"
 

@@ -13,11 +13,11 @@ from lambda_authorizer import package
 
 
 def function(plan: Any) -> dict[str, Any]:
-    return plan.one("lambda/function:Function").inputs
+    return plan.one("lambda/function:Function", "authorizer").inputs
 
 
 def test_the_function_runs_the_zip_that_was_put_into_the_bucket(plan: Any) -> None:
-    code = plan.one("s3/bucketObjectv2:BucketObjectv2").inputs
+    code = plan.one("s3/bucketObjectv2:BucketObjectv2", "authorizer").inputs
     assert code["key"].startswith("authorizer/")
     assert (function(plan)["s3Bucket"], function(plan)["s3Key"]) == (code["bucket"], code["key"])
     digest = base64.b64decode(function(plan)["sourceCodeHash"])
@@ -51,7 +51,7 @@ def test_the_audit_lines_go_to_the_log_group_of_the_output(plan: Any) -> None:
 
 
 def test_the_package_is_for_lambda_but_in_local_for_this_machine(plan: Any) -> None:
-    asset = plan.one("s3/bucketObjectv2:BucketObjectv2").inputs["source"]
+    asset = plan.one("s3/bucketObjectv2:BucketObjectv2", "authorizer").inputs["source"]
     with zipfile.ZipFile(asset.path) as archive:
         target = archive.read("target").decode()
     assert target == repr(tuple(package.Target.host() if plan.stack == "local" else AWS_TARGET))
