@@ -145,13 +145,15 @@ class LoadBalancerArgs:
 
 
 class LoadBalancer(pulumi.ComponentResource):
-    """HTTPS in, HTTPS on to the tasks; reached through the VPC link and by nothing else.
+    """HTTPS in, HTTPS on to the tasks; reached by the VPC link, and from inside by whom else its group lets in.
 
     By the suffixes of the two ARNs CloudWatch knows the load balancer and its targets.
     """
 
     arn: Output[str]
     arn_suffix: Output[str]
+    dns_name: Output[str]
+    zone_id: Output[str]
     target_group_arn: Output[str]
     target_group_arn_suffix: Output[str]
     listener_arn: Output[str]
@@ -214,6 +216,7 @@ class LoadBalancer(pulumi.ComponentResource):
         )
         self.arn, self.target_group_arn, self.listener_arn = balancer.arn, targets.arn, listener.arn
         self.arn_suffix, self.target_group_arn_suffix = balancer.arn_suffix, targets.arn_suffix
+        self.dns_name, self.zone_id = balancer.dns_name, balancer.zone_id
         self.register_outputs({"arn": self.arn, "target_group_arn": self.target_group_arn})
 
     def _certificate_arn(self, name: str, settings: Settings) -> Output[str]:
@@ -278,11 +281,20 @@ class Services(pulumi.ComponentResource):
         names, settings = args.names, args.settings
         # Tasks that cannot reach AWS fail, and a few of them end a deployment for good: the endpoints and rules come first.
         connected = ResourceOptions(parent=self, depends_on=[args.network], ignore_changes=["desiredCount"])
+        # Container Insights prescribes the name, and makes a log group that is neither encrypted by us nor ever emptied where it
+        # finds none.
+        insights = aws.cloudwatch.LogGroup(
+            "container-insights",
+            name=f"/aws/ecs/containerinsights/{names.prefix}/performance",
+            retention_in_days=settings.log_retention_days,
+            kms_key_id=args.logs_key_arn,
+            opts=self._child,
+        )
         cluster = aws.ecs.Cluster(
             name,
             name=names.prefix,
             settings=[aws.ecs.ClusterSettingArgs(name="containerInsights", value="enhanced")],
-            opts=self._child,
+            opts=ResourceOptions(parent=self, depends_on=[insights]),
         )
         api = aws.ecs.Service(
             "api",
@@ -517,7 +529,7 @@ class Services(pulumi.ComponentResource):
             # A presigned request may do what its signer may, so that the caller's upload and download are among these.
             Statement(
                 sid="Uploads",
-                actions=("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"),
+                actions=("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"),
                 resources=(Output.concat(args.buckets.uploads.arn, "/", UPLOADS_PREFIX, "*"),),
                 reason="an upload's id is made when it is asked for",
             ),
@@ -554,7 +566,8 @@ class Services(pulumi.ComponentResource):
         return [
             Statement(
                 sid="Uploads",
-                actions=("s3:GetObject",),
+                # The tags say why an upload is refused: it is still being scanned, or was not found clean.
+                actions=("s3:GetObject", "s3:GetObjectTagging"),
                 resources=(Output.concat(args.buckets.uploads.arn, "/", UPLOADS_PREFIX, "*"),),
                 reason="an upload's id is made when it is asked for",
             ),

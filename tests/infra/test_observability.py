@@ -48,6 +48,13 @@ def test_every_log_group_is_under_the_logs_key_and_kept_as_long_as_the_stack_say
         assert group.inputs["retentionInDays"] == plan.settings.log_retention_days, group.urn
 
 
+def test_the_log_of_container_insights_is_there_before_the_cluster_that_would_make_one(plan: Any) -> None:
+    cluster = plan.one("ecs/cluster:Cluster")
+    log = plan.one("cloudwatch/logGroup:LogGroup", "container-insights")
+    assert log.inputs["name"] == f"/aws/ecs/containerinsights/{cluster.inputs['name']}/performance"
+    assert log.urn in cluster.dependencies
+
+
 def test_the_web_acls_log_holds_no_credentials(plan: Any) -> None:
     log = plan.one("wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration").inputs
     assert {field["singleHeader"]["name"] for field in log["redactedFields"]} == {"authorization", "cookie"}
