@@ -6,6 +6,7 @@ The routes do their work in FastAPI's threads, except ``GET /`` and ``GET /healt
 
 import asyncio
 import tempfile
+import threading
 import time
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from starlette.exceptions import HTTPException
 
 from heartmap_service import analyses
 from heartmap_service.analyses import AnalysisRequest, AnalysisService, NewAnalysis, NewVisibility
+from heartmap_service.awake import keep_awake
 from heartmap_service.catalogue import DEFAULT_TYPE, PIPELINES
 from heartmap_service.clients import Clients, connect
 from heartmap_service.configuration import ConfigChange, ConfigStore, PipelineConfig
@@ -296,9 +298,10 @@ def main() -> None:
     configure("api", settings.log_level)
     # Bodies above 1 MB are spooled to a file; the root file system is read-only.
     tempfile.tempdir = str(settings.scratch_dir)
+    clients, stop = connect(settings), threading.Event()
     with self_signed(settings.internal_host) as certificate:
         config = uvicorn.Config(
-            create_app(settings, connect(settings)),
+            create_app(settings, clients),
             host=settings.bind_address,
             port=settings.port,
             log_config=None,
@@ -310,7 +313,10 @@ def main() -> None:
             ssl_keyfile=certificate.key,
         )
         config.load()
+    # A daemon: a call that hangs must not keep the process from ending.
+    threading.Thread(target=keep_awake, args=(clients.sqs, settings.queue_url, stop), daemon=True).start()
     uvicorn.Server(config).run()
+    stop.set()
 
 
 if __name__ == "__main__":

@@ -557,7 +557,7 @@ class Services(pulumi.ComponentResource):
                 actions=("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"),
                 resources=(config.arn,),
             ),
-            Statement(sid="Queue", actions=("sqs:SendMessage",), resources=(args.queue.arn,)),
+            Statement(sid="Queue", actions=("sqs:GetQueueAttributes", "sqs:SendMessage"), resources=(args.queue.arn,)),
             self._data_key(),
         ]
 

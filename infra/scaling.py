@@ -140,7 +140,8 @@ class WorkerScaling(pulumi.ComponentResource):
 
     The backlog of each task is what there is to do by the tasks that run. Without any it is not a number, and nothing follows
     from it: a step goes from none to one as soon as a message waits, and on for as long as one does. A task with a job is
-    protected (heartmap_service.protection), so that scaling in ends those that idle.
+    protected (heartmap_service.protection), so that scaling in ends those that idle. That CloudWatch hears of the queue also
+    after a quiet night is the API's doing (heartmap_service.awake).
     https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-target-tracking-metric-math.html
     """
 

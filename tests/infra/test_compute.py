@@ -81,6 +81,10 @@ def test_a_worker_may_protect_the_tasks_of_its_own_cluster_and_the_api_none(plan
     assert not [action for one in statements(plan, "api-task").values() for action in one["Action"] if action.startswith("ecs:")]
 
 
+def test_the_api_may_send_work_and_call_the_queue_and_take_nothing_from_it(plan: Any) -> None:
+    assert statements(plan, "api-task")["Queue"]["Action"] == ["sqs:GetQueueAttributes", "sqs:SendMessage"]
+
+
 def test_only_what_starts_the_api_reads_the_assertion_keys_and_decrypts_nothing_else_of_that_key(plan: Any) -> None:
     parameter = plan.one("ssm/parameter:Parameter", "service")
     arn = containers(plan)["api"]["secrets"][0]["valueFrom"]
