@@ -75,7 +75,7 @@ def schedule(hours: WorkingHours | None) -> tuple[str, str]:
     """When the bastion is switched off and on again, as cron expressions."""
     if hours is None:
         return RENEWAL
-    off, on = (f"{time.minute} {time.hour} * * {hours.days}" for time in (hours.stop, hours.start))
+    off, on = (f"{time.minute} {time.hour} * * {hours.each_day}" for time in (hours.stop, hours.start))
     return off, on
 
 

@@ -27,7 +27,7 @@ class LaunchTemplate(Ec2Type):
     """Each change is a new version. AWS keeps the old ones, and does not change them."""
 
     token = "aws:ec2/launchTemplate:LaunchTemplate"
-    _data = frozenset({"imageId", "instanceType", "ebsOptimized", "userData"})
+    _data = frozenset({"imageId", "instanceType", "ebsOptimized", "disableApiTermination", "userData"})
     nested: ClassVar = {
         "iamInstanceProfile": {"arn": None, "name": None},
         "metadataOptions": {

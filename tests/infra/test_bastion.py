@@ -107,7 +107,10 @@ def test_the_group_has_one_instance_in_the_private_subnets_once_they_are_connect
 
 @pytest.mark.parametrize(
     ("stack", "times"),
-    [("dev", {0: "0 18 * * MON-FRI", 1: "0 8 * * MON-FRI"}), ("prod", {0: "0 3 * * SUN", 1: "15 3 * * SUN"})],
+    [
+        ("dev", {0: "0 18 * * MON,TUE,WED,THU,FRI", 1: "0 8 * * MON,TUE,WED,THU,FRI"}),
+        ("prod", {0: "0 3 * * SUN", 1: "15 3 * * SUN"}),
+    ],
 )
 def test_the_instance_is_off_outside_working_hours_and_never_old(
     planned: Callable[[str], Any], stack: str, times: dict[int, str]
@@ -121,8 +124,8 @@ def test_the_instance_is_off_outside_working_hours_and_never_old(
 
 
 def test_a_schedule_tells_minutes_and_hours() -> None:
-    hours = WorkingHours("TUE-SAT", time(7), time(19))
-    assert schedule(hours) == ("0 19 * * TUE-SAT", "0 7 * * TUE-SAT")
+    hours = WorkingHours("SAT-SUN", time(7), time(19))
+    assert schedule(hours) == ("0 19 * * SAT,SUN", "0 7 * * SAT,SUN")
 
 
 def test_a_session_is_encrypted_and_recorded_twice(plan: Any) -> None:

@@ -8,6 +8,7 @@ GIVEN: dict[str, Any] = {
     "imageId": "resolve:ssm:/aws/service/image",
     "instanceType": "t4g.nano",
     "ebsOptimized": "true",
+    "disableApiTermination": True,
     "userData": "I2Nsb3VkLWNvbmZpZw==",
     "iamInstanceProfile": {"arn": "arn:aws:iam::123456789012:instance-profile/trial"},
     "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
@@ -34,6 +35,7 @@ def test_a_template_says_what_its_instances_are(make: Callable[..., Any], cloud:
     assert data["MetadataOptions"] == {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1}
     assert data["Monitoring"] == {"Enabled": True}
     assert data["EbsOptimized"] is True
+    assert data["DisableApiTermination"] is True
     assert data["IamInstanceProfile"] == {"Arn": "arn:aws:iam::123456789012:instance-profile/trial"}
     assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
     assert data["NetworkInterfaces"] == [{"DeviceIndex": 0, "AssociatePublicIpAddress": False, "Groups": ["sg-1"]}]
