@@ -6,6 +6,7 @@ from typing import Any
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.models.launch_templates import LaunchTemplate
 
+from local_cloud.moto_client_vpn import know_client_vpn
 from local_cloud.moto_patching import add, replace
 
 
@@ -46,4 +47,4 @@ def follow_launch_templates() -> None:
     replace(InstanceBackend, "run_instances", make)
 
 
-FIXES: tuple[Callable[[], None], ...] = (know_tags_of_launch_templates, follow_launch_templates)
+FIXES: tuple[Callable[[], None], ...] = (know_tags_of_launch_templates, follow_launch_templates, know_client_vpn)
