@@ -1,9 +1,14 @@
-"""What travels on the queue: analyses to run, from the API, and uploads to check, from S3's event notifications."""
+"""What travels on the queue: analyses to run, from the API, and uploads to check.
+
+Of uploads it is S3 that tells, or, where they are scanned for malware, GuardDuty by way of EventBridge once it has looked at one.
+"""
 
 import json
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_plus
+
+from heartmap_service.storage import SCAN_CLEAN
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -11,6 +16,9 @@ if TYPE_CHECKING:
 ULID_PATTERN = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
 _ULID = re.compile(ULID_PATTERN, re.ASCII)
 _UPLOAD_KEY = re.compile(rf"uploads/({ULID_PATTERN})", re.ASCII)
+
+SCAN_RESULT = "GuardDuty Malware Protection Object Scan Result"
+"""What EventBridge calls GuardDuty's results."""
 
 LONG_POLL = 10
 """Seconds. SQS allows 20; a worker that is told to stop has to be gone within 25."""
@@ -25,6 +33,13 @@ class CheckUploads(NamedTuple):
     upload_ids: tuple[str, ...]
 
 
+class RejectUpload(NamedTuple):
+    """The malware scan did not find the upload clean. ``result`` is GuardDuty's word for what it found instead."""
+
+    upload_id: str
+    result: str
+
+
 class Nothing(NamedTuple):
     """S3's test event, or an event of an object that is no upload."""
 
@@ -33,7 +48,7 @@ class Malformed(NamedTuple):
     """No message of ours. It is left for the dead-letter queue."""
 
 
-Work = RunAnalysis | CheckUploads | Nothing | Malformed
+Work = RunAnalysis | CheckUploads | RejectUpload | Nothing | Malformed
 
 
 class Message(NamedTuple):
@@ -74,6 +89,8 @@ def parse(body: str) -> Work:
             return RunAnalysis(analysis_id, str(request_id)) if _ULID.fullmatch(analysis_id) else Malformed()
         if document.get("Event") == "s3:TestEvent":
             return Nothing()
+        if "detail-type" in document:
+            return _scanned(document)
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html: keys are URL-encoded.
         keys = [
             unquote_plus(r["s3"]["object"]["key"]) for r in document["Records"] if r["eventName"].startswith("ObjectCreated:")
@@ -82,3 +99,20 @@ def parse(body: str) -> Work:
         return Malformed()
     upload_ids = tuple(match.group(1) for key in keys if (match := _UPLOAD_KEY.fullmatch(key)))
     return CheckUploads(upload_ids) if upload_ids else Nothing()
+
+
+def _scanned(event: dict[str, Any]) -> Work:
+    """What GuardDuty found in an object. Only the one word for a clean one lets it be read; any other, known or not, rejects it.
+
+    https://docs.aws.amazon.com/guardduty/latest/ug/monitor-with-eventbridge-s3-malware-protection.html
+    """
+    if event["detail-type"] != SCAN_RESULT:
+        return Malformed()
+    detail = event["detail"]
+    match = _UPLOAD_KEY.fullmatch(detail["s3ObjectDetails"]["objectKey"])
+    if match is None:
+        return Nothing()
+    result = (detail.get("scanResultDetails") or {}).get("scanResultStatus")
+    if detail["scanStatus"] == "COMPLETED" and result == SCAN_CLEAN:
+        return CheckUploads((match.group(1),))
+    return RejectUpload(match.group(1), str(result or detail["scanStatus"]))

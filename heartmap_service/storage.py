@@ -15,13 +15,28 @@ from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 URL_SECONDS = 900
 CHUNK = 4 * 1024 * 1024
 
+SCAN_TAG, SCAN_CLEAN = "GuardDutyMalwareScanStatus", "NO_THREATS_FOUND"
+"""The tag that GuardDuty puts on an object that it scanned, and the one value of it that opens the object."""
+
 
 class ObjectTooLarge(Exception):  # what it is, not an error of ours
     """The object is larger than it may be."""
+
+
+class ObjectWithheld(Exception):  # what it is, not an error of ours
+    """The bucket's policy opens no object that the malware scan did not find clean.
+
+    ``result`` is GuardDuty's word for what it found instead, None while it has not looked yet.
+    """
+
+    def __init__(self, result: str | None) -> None:
+        super().__init__(result)
+        self.result = result
 
 
 class DownloadStopped(Exception):
@@ -110,26 +125,20 @@ class Uploads:
         )
 
     def size(self, upload_id: str) -> int | None:
-        """Bytes of the object; None when there is none."""
-        try:
-            return self._s3.head_object(Bucket=self._bucket, Key=self.key(upload_id))["ContentLength"]
-        except ClientError as error:
-            if _code(error) in _MISSING:
-                return None
-            raise
+        """Bytes of the object; None when there is none. The bucket lists also an object that nobody may read yet."""
+        key = self.key(upload_id)
+        listed = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+        return next((found.get("Size", 0) for found in listed if found.get("Key") == key), None)
 
     def download(self, upload_id: str, destination: Path, *, most: int, wanted: Callable[[], bool]) -> bool:
         """False when there is no such object. ``wanted`` is asked every CHUNK bytes.
 
-        Raises ObjectTooLarge before the first byte when there are more than ``most``, DownloadStopped when it is no longer
-        wanted.
+        Raises ObjectTooLarge before the first byte when there are more than ``most``, ObjectWithheld, and DownloadStopped when
+        it is no longer wanted.
         """
-        try:
-            answer = self._s3.get_object(Bucket=self._bucket, Key=self.key(upload_id))
-        except ClientError as error:
-            if _code(error) in _MISSING:
-                return False
-            raise
+        answer = self._open(upload_id)
+        if answer is None:
+            return False
         with contextlib.closing(answer["Body"]) as body, destination.open("wb") as file:
             if answer["ContentLength"] > most:
                 raise ObjectTooLarge
@@ -138,6 +147,29 @@ class Uploads:
                 if not wanted():
                     raise DownloadStopped
         return True
+
+    def _open(self, upload_id: str) -> "GetObjectOutputTypeDef | None":
+        """The object; None when there is none. Raises ObjectWithheld."""
+        bucket, key = self._bucket, self.key(upload_id)
+        try:
+            return self._s3.get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return None
+            if _code(error) != "AccessDenied":
+                raise
+        try:
+            tags = self._s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        except ClientError as error:
+            # What is not there has no tag, and is refused for that.
+            if _code(error) in _MISSING:
+                return None
+            raise
+        result = next((tag["Value"] for tag in tags if tag["Key"] == SCAN_TAG), None)
+        if result != SCAN_CLEAN:
+            raise ObjectWithheld(result)
+        # Tagged since: open by now. Or it was another refusal, which comes again.
+        return self._s3.get_object(Bucket=bucket, Key=key)
 
     @staticmethod
     def key(upload_id: str) -> str:

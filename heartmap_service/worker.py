@@ -16,10 +16,10 @@ from heartmap_service import sandbox
 from heartmap_service.clients import Clients, connect
 from heartmap_service.log import configure
 from heartmap_service.protection import TaskProtection
-from heartmap_service.queue import CheckUploads, Malformed, Message, Queue, RunAnalysis
+from heartmap_service.queue import CheckUploads, Malformed, Message, Queue, RejectUpload, RunAnalysis
 from heartmap_service.sandbox import JobDirectory, JobFailed, JobStopped, KeepGoing, Limits, job_directory
 from heartmap_service.settings import GIB, WorkerSettings, load
-from heartmap_service.storage import DownloadStopped, ObjectTooLarge, Results, Uploads
+from heartmap_service.storage import DownloadStopped, ObjectTooLarge, ObjectWithheld, Results, Uploads
 from heartmap_service.store import Analysis, JobStore
 
 LEASE = 90.0
@@ -35,6 +35,9 @@ ATTEMPTS = 3
 RETRY_DELAY = 20
 SCAN_LIMITS = {"cpu": 300, "wall": 600}
 UPLOADING = 0.95
+SCAN_PATIENCE = 900.0
+"""Seconds for which a worker waits for the malware scan of the data set that it needs; GuardDuty takes some minutes at most."""
+SCAN_POLL = 3.0
 
 _log = structlog.get_logger()
 
@@ -83,6 +86,9 @@ class Worker:
                 case CheckUploads(upload_ids):
                     with self._protection.held():
                         self._check_uploads(message, upload_ids)
+                case RejectUpload(upload_id, result):
+                    self._reject_upload(upload_id, result)
+                    self._queue.done(message)
                 case Malformed():
                     _log.error("malformed message, left for the dead-letter queue")
                 case _:
@@ -127,6 +133,11 @@ class Worker:
                 return
             self._store.set_upload_state(upload_id, "accepted")
             _log.info("upload accepted", **facts)
+
+    def _reject_upload(self, upload_id: str, result: str) -> None:
+        failure = _not_clean(result)
+        self._store.set_upload_state(upload_id, "rejected", code=failure.code, detail=failure.detail)
+        _log.warning("upload rejected", upload_id=upload_id, code=failure.code, scan_result=result)
 
     def _scan_limits(self) -> Limits:
         return Limits(memory=self._settings.job_memory_bytes, **SCAN_LIMITS)
@@ -198,6 +209,19 @@ class Worker:
     # Both
 
     def _download(self, upload_id: str, directory: JobDirectory, keep_going: KeepGoing) -> bool:
+        """False when there is no such object. Waits for the malware scan where the bucket withholds the object until then."""
+        patience = time.monotonic() + SCAN_PATIENCE
+        while True:
+            try:
+                return self._download_now(upload_id, directory, keep_going)
+            except ObjectWithheld as withheld:
+                if withheld.result is not None or time.monotonic() > patience:
+                    raise _not_clean(withheld.result or "not scanned") from None
+            if not keep_going("downloading", 0.01):
+                raise JobStopped
+            self._stop.wait(SCAN_POLL)
+
+    def _download_now(self, upload_id: str, directory: JobDirectory, keep_going: KeepGoing) -> bool:
         def wanted() -> bool:
             return keep_going("downloading", 0.01)
 
@@ -212,6 +236,13 @@ class Worker:
             raise JobFailed("upload_too_large", detail) from None
         except DownloadStopped:
             raise JobStopped from None
+
+
+def _not_clean(result: str) -> JobFailed:
+    """Why a data set is not read, by GuardDuty's word for what it found."""
+    if result == "THREATS_FOUND":
+        return JobFailed("malware", "The data set holds malware and was not opened. Check the machine that it came from.")
+    return JobFailed("unscanned", "The data set could not be scanned for malware and was not opened. Upload it again.")
 
 
 class _Renewal:

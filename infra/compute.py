@@ -428,6 +428,7 @@ class Services(pulumi.ComponentResource):
                 description=f"Starts the {task.purpose} tasks: image, log group, secrets",
                 statements=self._execution_statements(task, logs),
                 account=names.account,
+                source_arn=names.arn("ecs", "*"),
             ),
             self._child,
         )
@@ -439,6 +440,7 @@ class Services(pulumi.ComponentResource):
                 description=f"What the {task.purpose} tasks may do",
                 statements=task.statements,
                 account=names.account,
+                source_arn=names.arn("ecs", "*"),
             ),
             self._child,
         )

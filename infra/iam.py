@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import pulumi
@@ -17,6 +18,67 @@ TYPE_ROLE = "heartmap:iam:ServiceRole"
 
 _ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9*]+")
 _SID = re.compile(r"[A-Za-z0-9]+")
+# All resources of a service, or all of one kind in an account.
+_EVERYTHING = re.compile(r"\*|arn:[^:]*:[^:]*:[^:]*:[^:]*:([a-z-]+[/:])?\*")
+
+# Whoever may do one of these to the right resource can make rights of it that nobody gave him.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html
+ESCALATING = frozenset(
+    {
+        "cloudformation:CreateStack",
+        "cloudformation:UpdateStack",
+        "codebuild:StartBuild",
+        "ec2:RunInstances",
+        "ecs:ExecuteCommand",
+        "ecs:RegisterTaskDefinition",
+        "ecs:RunTask",
+        "iam:AddUserToGroup",
+        "iam:AttachGroupPolicy",
+        "iam:AttachRolePolicy",
+        "iam:AttachUserPolicy",
+        "iam:CreateAccessKey",
+        "iam:CreateLoginProfile",
+        "iam:CreatePolicyVersion",
+        "iam:CreateRole",
+        "iam:CreateUser",
+        "iam:PassRole",
+        "iam:PutGroupPolicy",
+        "iam:PutRolePolicy",
+        "iam:PutUserPolicy",
+        "iam:SetDefaultPolicyVersion",
+        "iam:UpdateAssumeRolePolicy",
+        "iam:UpdateLoginProfile",
+        "kms:CreateGrant",
+        "kms:PutKeyPolicy",
+        "lambda:AddPermission",
+        "lambda:CreateFunction",
+        "lambda:UpdateFunctionCode",
+        "lambda:UpdateFunctionConfiguration",
+        "s3:PutBucketPolicy",
+        "secretsmanager:PutResourcePolicy",
+        "ssm:SendCommand",
+        "sts:AssumeRole",
+    }
+)
+# What carries data or secrets away.
+READING = frozenset(
+    {
+        "dynamodb:BatchGetItem",
+        "dynamodb:ExportTableToPointInTime",
+        "dynamodb:GetItem",
+        "dynamodb:Query",
+        "dynamodb:Scan",
+        "kms:Decrypt",
+        "kms:ReEncryptFrom",
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+        "secretsmanager:GetSecretValue",
+        "sqs:ReceiveMessage",
+        "ssm:GetParameter",
+        "ssm:GetParameters",
+        "ssm:GetParametersByPath",
+    }
+)
 
 
 class PolicyError(ValueError):
@@ -28,7 +90,9 @@ class Statement:
     """One statement of a policy.
 
     A wildcard in ``actions`` or ``resources``, and the principal ``*``, need a ``reason``, which is for the reader and is not
-    part of the document. ``principals`` belongs to resource policies alone. Raises PolicyError.
+    part of the document. ``principals`` belongs to resource policies alone. In the others, what reads data must not be allowed on
+    everything, whatever the reason; what gives rights needs exact resources and a reason, and iam:PassRole the service that the
+    role is for. Raises PolicyError.
     """
 
     sid: str
@@ -48,6 +112,7 @@ class Statement:
             if action == "*" or action == "*:*" or not _ACTION.fullmatch(action):
                 raise PolicyError(f"statement {self.sid}: {action!r} is no action of one service")
         self._need_reason([*self.actions, *(r for r in self.resources if isinstance(r, str))])
+        self._need_limits([r for r in self.resources if isinstance(r, str)])
         for identifiers in self.principals.values():
             if self.effect == "Allow" and not self.conditions and "*" in identifiers:
                 raise PolicyError(f"statement {self.sid} allows everyone without a condition")
@@ -57,11 +122,31 @@ class Statement:
         if wild is not None and not self.reason:
             raise PolicyError(f"statement {self.sid}: {wild!r} holds a wildcard and gives no reason")
 
+    def _covers(self, actions: frozenset[str]) -> str | None:
+        """The first of these that the statement allows by an identity policy, also by a wildcard."""
+        if self.effect == "Deny" or self.principals:
+            return None
+        return next((one for one in sorted(actions) if any(fnmatchcase(one, action) for action in self.actions)), None)
+
+    def _need_limits(self, resources: Sequence[str]) -> None:
+        reading, escalating = self._covers(READING), self._covers(ESCALATING)
+        everything = next((resource for resource in resources if _EVERYTHING.fullmatch(resource)), None)
+        if reading and everything:
+            raise PolicyError(f"statement {self.sid} allows {reading} on {everything}: name what it reads")
+        if escalating and (not self.reason or any("*" in resource for resource in resources)):
+            raise PolicyError(
+                f"statement {self.sid} allows {escalating}, which gives rights: name exact resources and the reason"
+            )
+        passed = "iam:PassedToService" in {key for keys in self.conditions.values() for key in keys}
+        if self._covers(frozenset({"iam:PassRole"})) and not passed:
+            raise PolicyError(f"statement {self.sid} allows iam:PassRole without the condition iam:PassedToService")
+
     def render(self) -> Output[dict[str, Any]]:
         """The statement as IAM's JSON object. A wildcard that only a computed ARN reveals is refused there: PolicyError."""
 
         def rendered(values: dict[str, Any]) -> dict[str, Any]:
             self._need_reason(values["resources"])
+            self._need_limits(values["resources"])
             out: dict[str, Any] = {"Sid": self.sid, "Effect": self.effect}
             if values["principals"]:
                 out["Principal"] = values["principals"]

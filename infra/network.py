@@ -444,6 +444,7 @@ class FlowLog(pulumi.ComponentResource):
                 service="vpc-flow-logs.amazonaws.com",
                 description="Writes the flow log of the network",
                 account=names.account,
+                source_arn=names.arn("ec2", "vpc-flow-log/*"),
                 statements=(
                     Statement(
                         sid="Write",

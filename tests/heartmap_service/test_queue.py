@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from heartmap_service.queue import CheckUploads, Malformed, Nothing, RunAnalysis, parse
+from heartmap_service.queue import CheckUploads, Malformed, Nothing, RejectUpload, RunAnalysis, parse
 
 ULID = "01JD0000000000000000000000"
 
@@ -12,9 +12,36 @@ def event(key: str, name: str = "ObjectCreated:Post") -> dict[str, Any]:
     return {"Records": [{"eventName": name, "s3": {"bucket": {"name": "b"}, "object": {"key": key, "size": 1}}}]}
 
 
+def scanned(
+    result: str | None, status: str = "COMPLETED", key: str = f"uploads/{ULID}", kind: str | None = None
+) -> dict[str, Any]:
+    """As EventBridge passes GuardDuty's result on."""
+    return {
+        "version": "0",
+        "detail-type": kind or "GuardDuty Malware Protection Object Scan Result",
+        "source": "aws.guardduty",
+        "detail": {
+            "schemaVersion": "1.0",
+            "scanStatus": status,
+            "resourceType": "S3_OBJECT",
+            "s3ObjectDetails": {"bucketName": "b", "objectKey": key, "eTag": "e", "versionId": "v", "s3Throttled": False},
+            "scanResultDetails": {"scanResultStatus": result, "threats": None},
+        },
+    }
+
+
 @pytest.mark.parametrize(
     ("document", "work"),
     [
+        (scanned("NO_THREATS_FOUND"), CheckUploads((ULID,))),
+        (scanned("THREATS_FOUND"), RejectUpload(ULID, "THREATS_FOUND")),
+        (scanned("UNSUPPORTED", "SKIPPED"), RejectUpload(ULID, "UNSUPPORTED")),
+        (scanned("NO_THREATS_FOUND", "FAILED"), RejectUpload(ULID, "NO_THREATS_FOUND")),
+        (scanned("A_WORD_OF_TOMORROW"), RejectUpload(ULID, "A_WORD_OF_TOMORROW")),
+        (scanned(None, "SKIPPED"), RejectUpload(ULID, "SKIPPED")),
+        (scanned("NO_THREATS_FOUND", key="uploads/../jobs"), Nothing()),
+        (scanned("NO_THREATS_FOUND", kind="GuardDuty Finding"), Malformed()),
+        ({**scanned("NO_THREATS_FOUND"), "detail": {}}, Malformed()),
         ({"analysis_id": ULID, "request_id": "r"}, RunAnalysis(ULID, "r")),
         ({"analysis_id": ULID}, RunAnalysis(ULID, "")),
         (event(f"uploads/{ULID}"), CheckUploads((ULID,))),

@@ -15,7 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 import requests
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from heartmap_service.clients import Clients
 from heartmap_service.store import JobStore
@@ -306,3 +306,114 @@ def test_a_message_that_is_none_of_ours_is_left_for_the_dead_letter_queue(worker
     while worker.step():
         pass
     assert (visible_messages(clients, aws), all_messages(clients, aws)) == (0, 1)
+
+
+TAG = "GuardDutyMalwareScanStatus"
+
+
+@pytest.fixture
+def scanner(clients: Clients, aws: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """The uploads bucket as its policy makes it where uploads are scanned, and GuardDuty: tags an object and sends its result."""
+    get_object = clients.s3.get_object
+    clients.s3.put_bucket_notification_configuration(Bucket="uploads", NotificationConfiguration={})
+
+    def guarded(**arguments: Any) -> Any:
+        try:
+            tags = clients.s3.get_object_tagging(**arguments)["TagSet"]
+        except ClientError:
+            tags = []  # what is not there has no tag either
+        if {"Key": TAG, "Value": "NO_THREATS_FOUND"} not in tags:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject")
+        return get_object(**arguments)
+
+    monkeypatch.setattr(clients.s3, "get_object", guarded)
+    monkeypatch.setattr("heartmap_service.worker.SCAN_POLL", 0)
+
+    def scan(upload_id: str, result: str) -> None:
+        key = f"uploads/{upload_id}"
+        clients.s3.put_object_tagging(Bucket="uploads", Key=key, Tagging={"TagSet": [{"Key": TAG, "Value": result}]})
+        event = {
+            "detail-type": "GuardDuty Malware Protection Object Scan Result",
+            "detail": {
+                "scanStatus": "COMPLETED",
+                "s3ObjectDetails": {"bucketName": "uploads", "objectKey": key},
+                "scanResultDetails": {"scanResultStatus": result},
+            },
+        }
+        clients.sqs.send_message(QueueUrl=aws["queue_url"], MessageBody=json.dumps(event))
+
+    return scan
+
+
+def test_an_upload_is_pending_until_the_malware_scan_found_it_clean(
+    analyst: Any, upload: Any, work: Any, scanner: Any, small: Path
+) -> None:
+    upload_id = upload(small.read_bytes())
+    work()
+    assert state_of(analyst, upload_id)["state"] == "pending"
+    scanner(upload_id, "NO_THREATS_FOUND")
+    work()
+    assert state_of(analyst, upload_id)["state"] == "accepted"
+
+
+@pytest.mark.parametrize(("result", "code"), [("THREATS_FOUND", "malware"), ("UNSUPPORTED", "unscanned")])
+def test_an_upload_that_was_not_found_clean_is_rejected_and_cannot_be_analysed(
+    analyst: Any, upload: Any, work: Any, scanner: Any, small: Path, result: str, code: str
+) -> None:
+    upload_id = upload(small.read_bytes())
+    scanner(upload_id, result)
+    work()
+    rejected = state_of(analyst, upload_id)
+    assert (rejected["state"], rejected["code"]) == ("rejected", code)
+    answer = analyst.call("POST", "/analyses", json={"upload_id": upload_id})
+    assert (answer.status_code, answer.json()["code"]) == (409, code)
+
+
+def test_an_analysis_waits_for_the_scan_of_its_upload(
+    analyst: Any, upload: Any, work: Any, scanner: Any, monkeypatch: pytest.MonkeyPatch, clients: Clients
+) -> None:
+    upload_id = upload(b"no HDF5, but clean")
+    analysis_id = submit(analyst, upload_id)
+    tagging, asked = clients.s3.get_object_tagging, []
+
+    def later(**arguments: Any) -> Any:
+        asked.append(arguments)
+        if len(asked) == 6:
+            scanner(upload_id, "NO_THREATS_FOUND")
+        return tagging(**arguments)
+
+    monkeypatch.setattr(clients.s3, "get_object_tagging", later)
+    work()
+    assert len(asked) >= 6
+    # It was read in the end.
+    assert shown(analyst, analysis_id)["error"]["code"] == "not_hdf5"
+
+
+def test_an_analysis_of_an_upload_with_malware_fails_without_reading_it(
+    analyst: Any, upload: Any, work: Any, scanner: Any, small: Path
+) -> None:
+    upload_id = upload(small.read_bytes())
+    analysis_id = submit(analyst, upload_id)
+    scanner(upload_id, "THREATS_FOUND")
+    work()
+    analysis = shown(analyst, analysis_id)
+    assert (analysis["state"], analysis["error"]["code"]) == ("failed", "malware")
+
+
+def test_a_scan_that_never_ends_is_not_waited_for_for_ever(
+    analyst: Any, upload: Any, work: Any, scanner: Any, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heartmap_service.worker.SCAN_PATIENCE", -1)
+    analysis_id = submit(analyst, upload(small.read_bytes()))
+    work()
+    assert shown(analyst, analysis_id)["error"]["code"] == "unscanned"
+
+
+def test_an_upload_that_is_gone_is_missing_also_where_the_bucket_withholds_what_it_does_not_know(
+    analyst: Any, upload: Any, work: Any, scanner: Any, small: Path, clients: Clients
+) -> None:
+    upload_id = upload(small.read_bytes())
+    analysis_id = submit(analyst, upload_id)
+    clients.s3.delete_object(Bucket="uploads", Key=f"uploads/{upload_id}")
+    work()
+    assert shown(analyst, analysis_id)["error"]["code"] == "upload_missing"

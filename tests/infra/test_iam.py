@@ -3,8 +3,9 @@ import re
 from typing import Any
 
 import pytest
+from pulumi import Output
 
-from infra.iam import PolicyError, Statement, document, tls_only
+from infra.iam import PolicyError, ServiceRoleArgs, Statement, document, own_account_only, tls_only
 
 
 def test_a_wildcard_action_needs_a_reason() -> None:
@@ -41,6 +42,74 @@ def test_nobody_allows_everyone_without_a_condition() -> None:
         Statement(sid="A", principals={"AWS": ("*",)}, actions=("s3:GetObject",), resources=("arn",))
 
 
+KEY = "arn:aws:kms:us-east-1:123456789012:key"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("kms:Decrypt", "*"),
+        ("kms:Decrypt", f"{KEY}/*"),
+        ("s3:GetObject", "arn:aws:s3:::*"),
+        ("s3:Get*", "*"),
+        ("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:us-east-1:123456789012:secret:*"),
+        ("ssm:GetParameters", "arn:aws:ssm:us-east-1:123456789012:parameter/*"),
+        ("dynamodb:Scan", "arn:aws:dynamodb:us-east-1:123456789012:table/*"),
+    ],
+)
+def test_nothing_reads_everything_whatever_the_reason(action: str, resource: str) -> None:
+    with pytest.raises(PolicyError, match="name what it reads"):
+        Statement(sid="A", actions=(action,), resources=(resource,), reason="because")
+
+
+def test_what_is_below_one_name_may_be_read_with_a_reason() -> None:
+    Statement(sid="A", actions=("s3:GetObject",), resources=("arn:aws:s3:::bucket/uploads/*",), reason="because")
+    Statement(sid="A", actions=("kms:Decrypt",), resources=(f"{KEY}/1234",))
+
+
+async def test_that_it_is_everything_may_only_be_known_once_the_arn_is() -> None:
+    statement = Statement(sid="A", actions=("kms:Decrypt",), resources=(Output.from_input(f"{KEY}/*"),), reason="because")
+    with pytest.raises(PolicyError, match="name what it reads"):
+        await document(statement).future()
+
+
+@pytest.mark.parametrize("action", ["iam:AttachRolePolicy", "sts:AssumeRole", "lambda:Update*", "iam:CreatePolicyVersion"])
+def test_what_gives_rights_needs_a_reason_and_exact_resources(action: str) -> None:
+    exact = "arn:aws:iam::123456789012:role/one"
+    for resource, reason in ((exact, ""), (f"{exact}*", "because"), ("*", "because")):
+        with pytest.raises(PolicyError, match=r"which gives rights|gives no reason"):
+            Statement(sid="A", actions=(action,), resources=(resource,), reason=reason)
+    Statement(sid="A", actions=(action,), resources=(exact,), reason="because")
+
+
+def test_a_role_is_passed_to_a_named_service_only() -> None:
+    role = ("arn:aws:iam::123456789012:role/one",)
+    with pytest.raises(PolicyError, match="iam:PassedToService"):
+        Statement(sid="A", actions=("iam:PassRole",), resources=role, reason="because")
+    condition = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+    Statement(sid="A", actions=("iam:PassRole",), resources=role, reason="because", conditions=condition)
+
+
+def test_a_refusal_and_a_key_policy_may_name_what_an_identity_policy_may_not() -> None:
+    Statement(sid="A", effect="Deny", actions=("s3:GetObject",), resources=("*",), reason="because")
+    root = ("arn:aws:iam::123456789012:root",)
+    Statement(sid="A", principals={"AWS": root}, actions=("kms:*",), resources=("*",), reason="because")
+
+
+@pytest.mark.parametrize(
+    ("bound", "message"),
+    [
+        ({}, "needs its account"),
+        ({"account": "123456789012", "unbound": "because"}, "needs its account"),
+        ({"source_arn": "arn:aws:ecs:us-east-1:123456789012:*", "unbound": "because"}, "without its account"),
+    ],
+)
+def test_a_role_without_an_account_says_why(bound: dict[str, str], message: str) -> None:
+    statement = Statement(sid="A", actions=("s3:ListBucket",), resources=("arn:aws:s3:::b",))
+    with pytest.raises(PolicyError, match=message):
+        ServiceRoleArgs(name="r", service="s.amazonaws.com", description="d", statements=(statement,), **bound)
+
+
 def test_a_policy_without_statements_or_with_a_sid_twice_is_refused() -> None:
     one = Statement(sid="A", actions=("s3:GetObject",), resources=("arn",))
     with pytest.raises(PolicyError, match="needs a statement"):
@@ -73,8 +142,6 @@ async def test_a_statement_is_rendered_as_iam_writes_it() -> None:
 
 
 async def test_a_wildcard_that_only_the_computed_arn_reveals_is_refused_when_it_is_known() -> None:
-    from pulumi import Output
-
     statement = Statement(sid="A", actions=("s3:GetObject",), resources=(Output.from_input("arn:aws:s3:::bucket/*"),))
     with pytest.raises(PolicyError, match="gives no reason"):
         await document(statement).future()
@@ -88,6 +155,17 @@ async def test_tls_only_refuses_everyone_who_comes_without_tls() -> None:
         {"AWS": ["*"]},
         {"Bool": {"aws:SecureTransport": "false"}},
     )
+
+
+async def test_own_account_only_refuses_other_accounts_and_nobody_but_not_the_services_of_aws() -> None:
+    rendered = await own_account_only("123456789012", ("arn:bucket",), "s3:*").render().future()
+    assert rendered is not None
+    assert (rendered["Effect"], rendered["Principal"]) == ("Deny", {"AWS": ["*"]})
+    # A negated test holds where the key is missing, as for who did not sign; the other must then hold as well.
+    assert rendered["Condition"] == {
+        "StringNotEquals": {"aws:PrincipalAccount": "123456789012"},
+        "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+    }
 
 
 # What may stand in an Allow of an identity policy with a wildcard as the whole resource, and why it cannot be narrower.
@@ -138,6 +216,13 @@ UNBOUND = {
 }
 
 
+# Services of which AWS documents also the resource that they act for.
+SOURCES = {
+    "ecs-tasks.amazonaws.com": "arn:aws:ecs:us-east-1:123456789012:*",
+    "vpc-flow-logs.amazonaws.com": "arn:aws:ec2:us-east-1:123456789012:vpc-flow-log/*",
+}
+
+
 def test_each_role_is_taken_by_one_service_and_only_for_this_account(plan: Any) -> None:
     for role in plan.of("iam/role:Role"):
         (trust,) = json.loads(role.inputs["assumeRolePolicy"])["Statement"]
@@ -146,6 +231,8 @@ def test_each_role_is_taken_by_one_service_and_only_for_this_account(plan: Any) 
         assert re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com", service)
         account = trust.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
         assert account == "123456789012" or service in UNBOUND, role.urn
+        source = trust.get("Condition", {}).get("ArnLike", {}).get("aws:SourceArn")
+        assert source == SOURCES.get(service), role.urn
 
 
 def statements(plan: Any, role: str) -> dict[str, dict[str, Any]]:
@@ -156,7 +243,7 @@ def statements(plan: Any, role: str) -> dict[str, dict[str, Any]]:
 def test_the_worker_can_neither_read_secrets_nor_write_uploads_nor_the_configuration(plan: Any) -> None:
     worker = statements(plan, "worker-task")
     actions = {action for statement in worker.values() for action in statement["Action"]}
-    assert worker["Uploads"]["Action"] == ["s3:GetObject"]
+    assert worker["Uploads"]["Action"] == ["s3:GetObject", "s3:GetObjectTagging"]
     assert not any(action.startswith("secretsmanager:") for action in actions)
     resources = [resource for statement in worker.values() for resource in statement["Resource"]]
     assert not any("config" in resource or "api-keys" in resource for resource in resources)

@@ -203,7 +203,10 @@ def test_all_traffic_of_the_network_is_recorded_under_the_key_of_logs(plan: Any)
 def test_the_role_of_the_flow_log_writes_to_its_log_group_alone(plan: Any) -> None:
     trust = json.loads(plan.one("iam/role:Role", "flow-log").inputs["assumeRolePolicy"])["Statement"]
     assert [statement["Principal"] for statement in trust] == [{"Service": "vpc-flow-logs.amazonaws.com"}]
-    assert trust[0]["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    assert trust[0]["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:ec2:us-east-1:{ACCOUNT}:vpc-flow-log/*"},
+    }
     write, find = json.loads(plan.one("iam/policy:Policy", "flow-log").inputs["policy"])["Statement"]
     assert write["Resource"] == ["arn:aws:LogGroup/flow-log:*"]
     assert set(write["Action"]) == {"logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"}

@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from heartmap_service import queue, storage
+from infra import data, scanning
+
 SCANNED = {"heartmap:malware_scan": "true"}
 
 
@@ -75,3 +78,8 @@ def test_the_scanner_writes_nothing_but_tags_and_its_trial_object(scanned: Any) 
     assert statements["Validation"]["Resource"] == ["arn:aws:Bucket/uploads/malware-protection-resource-validation-object"]
     assert not any(action.startswith("s3:Delete") for one in policy for action in one["Action"])
     assert statements["DataKey"]["Condition"] == {"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}}
+
+
+def test_the_worker_and_the_bucket_mean_the_same_tag_and_the_same_result() -> None:
+    assert (storage.SCAN_TAG, storage.SCAN_CLEAN) == (data.SCAN_TAG, data.SCAN_CLEAN)
+    assert queue.SCAN_RESULT == scanning.RESULT
