@@ -47,6 +47,7 @@ class GatewayResponse(NamedTuple):
 
 
 _RETRY = (("Retry-After", str(RETRY_AFTER_SECONDS)),)
+_SIGN = "The signature is not valid: sign with current IAM credentials, for execute-api in this region, and within five minutes."
 _OUR_FAULT = "The request could not be handled. It is not your doing; try again later and quote the request id if it persists."
 
 GATEWAY_RESPONSES: tuple[GatewayResponse, ...] = (
@@ -59,9 +60,16 @@ GATEWAY_RESPONSES: tuple[GatewayResponse, ...] = (
         (("WWW-Authenticate", "Bearer"),),
     ),
     GatewayResponse("ACCESS_DENIED", 403, "forbidden", "Forbidden", "You are signed in, but may not do this."),
+    # What API Gateway answers to a call without a signature where it needs one is its answer to unknown routes as well.
     GatewayResponse(
-        "MISSING_AUTHENTICATION_TOKEN", 403, "no_such_route", "Forbidden", "There is no such route or method in this API."
+        "MISSING_AUTHENTICATION_TOKEN",
+        403,
+        "no_such_route",
+        "Forbidden",
+        "There is no such route or method in this API, or it takes nothing but an IAM signature.",
     ),
+    GatewayResponse("INVALID_SIGNATURE", 403, "invalid_signature", "Forbidden", _SIGN),
+    GatewayResponse("EXPIRED_TOKEN", 403, "invalid_signature", "Forbidden", _SIGN),
     GatewayResponse(
         "WAF_FILTERED", 403, "blocked", "Forbidden", "The request was blocked: its address or content is not admitted here."
     ),
@@ -74,7 +82,13 @@ GATEWAY_RESPONSES: tuple[GatewayResponse, ...] = (
         "Content Too Large",
         "The body is larger than 10 MB: upload the data set with `heartmapctl upload`.",
     ),
-    GatewayResponse("BAD_REQUEST_BODY", 400, "bad_request", "Bad Request", "The body is not what this route takes."),
+    GatewayResponse(
+        "BAD_REQUEST_BODY",
+        400,
+        "bad_request",
+        "Bad Request",
+        "The body is not what this route takes: a field is missing, unknown, or of a wrong kind or range.",
+    ),
     GatewayResponse("BAD_REQUEST_PARAMETERS", 400, "bad_request", "Bad Request", "A parameter is missing or wrong."),
     GatewayResponse(
         "UNSUPPORTED_MEDIA_TYPE", 415, "bad_request", "Unsupported Media Type", "This route takes no body of that type."

@@ -34,13 +34,24 @@ def output(values: dict[str, Any], name: str) -> str:
     return value
 
 
+_NAMELESS = "AWS_ENDPOINT_URL and AWS_REGION have to name the emulated AWS. make local sets them."
+
+
+def endpoint() -> str:
+    """The address of the emulated AWS. Raises NotDeployed where the environment names none."""
+    address = os.environ.get("AWS_ENDPOINT_URL")
+    if not address:
+        raise NotDeployed(_NAMELESS)
+    return address
+
+
 def client(service: str) -> Any:
     """A boto3 client of the emulated AWS that the environment names. Raises NotDeployed where it names none.
 
     Real AWS is never asked: without AWS_ENDPOINT_URL there is no client.
     """
-    endpoint, region = os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_REGION")
-    if not endpoint or not region:
-        raise NotDeployed("AWS_ENDPOINT_URL and AWS_REGION have to name the emulated AWS. make local sets them.")
+    address, region = endpoint(), os.environ.get("AWS_REGION")
+    if not region:
+        raise NotDeployed(_NAMELESS)
     config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 3, "mode": "standard"})
-    return boto3.client(service, region_name=region, endpoint_url=endpoint, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType] # a name known at run time
+    return boto3.client(service, region_name=region, endpoint_url=address, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType] # a name known at run time

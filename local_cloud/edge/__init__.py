@@ -1,8 +1,8 @@
 """What AWS does in front of the service, done on this machine from what was deployed to the emulated AWS and from nothing else.
 
-A request passes, in this order: TLS and the host name, the web ACL, the limit on bodies, the routes of the REST API, the
-throttles of the stage, the authorizer, the request validators, the integration's mappings, the load balancer's targets. Each
-module does one of these. Whatever is deployed and cannot be interpreted stops the edge when it starts: nothing is skipped in
+A request passes, in this order: TLS and the host name, the web ACL, the limit on bodies, the routes of the REST API, its policy,
+the throttles of the stage, the authorizer or the IAM signature, the request validators, the integration's mappings, the load
+balancer's targets or the Lambda function. Each module does one of these. Whatever is deployed and cannot be interpreted stops the edge when it starts: nothing is skipped in
 silence.
 
 Where it differs from AWS: a target that cannot be reached is answered by the REST API's INTEGRATION_FAILURE response, where a

@@ -12,11 +12,12 @@ from uuid import uuid4
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_cloud import deployed, serving
-from local_cloud.edge import integration, rest_api, targets, waf
+from local_cloud import deployed, serving, signatures
+from local_cloud.edge import integration, rest_api, signature, targets, waf
 from local_cloud.edge.app import Edge
 from local_cloud.edge.interpret import Uninterpretable, require
 from local_cloud.edge.protocol import Protocol
+from local_cloud.edge.rest_api import FunctionIntegration, Integration
 from local_cloud.edge.waf import WebAcl
 from local_cloud.lambda_runtime import FunctionCrashed, FunctionUnusable, LambdaRuntime, read_function
 from local_cloud.log_shipper import LogGroupMissing, LogShipper
@@ -35,10 +36,14 @@ async def running_edge(state: Path, port: int) -> AsyncIterator[Edge]:
     api = await asyncio.to_thread(rest_api.read, api_id, stage, stage_arn, deployed.client)
     async with contextlib.AsyncExitStack() as stack:
         runtimes = {}
-        for arn in {method.authorizer.function_arn for method in api.methods}:
-            runtimes[arn] = await _runtime(arn, state, stack)
+        authorizers = {method.authorizer.function_arn for method in api.methods if method.authorizer}
+        integrations = [method.integration for method in api.methods]
+        for arn in authorizers:
+            runtimes[arn] = await _runtime(arn, "authorizer", state, stack)
+        for arn in {each.function_arn for each in integrations if isinstance(each, FunctionIntegration)} - authorizers:
+            runtimes[arn] = await _runtime(arn, arn.rsplit(":", 1)[-1], state, stack)
         groups = {}
-        for key in {(method.integration.load_balancer_arn, method.integration.port) for method in api.methods}:
+        for key in {(each.load_balancer_arn, each.port) for each in integrations if isinstance(each, Integration)}:
             groups[key] = targets.read(*key, deployed.client("elbv2"))
             await groups[key].refresh()
             watching = asyncio.create_task(groups[key].watch())
@@ -53,21 +58,22 @@ async def running_edge(state: Path, port: int) -> AsyncIterator[Edge]:
             runtimes=runtimes,
             groups=groups,
             client=await stack.enter_async_context(integration.make_client()),
+            ask=signature.asking(deployed.endpoint(), signatures.PATH),
             record=record,
         )
 
 
-async def _runtime(function_arn: str, state: Path, stack: contextlib.AsyncExitStack) -> LambdaRuntime:
+async def _runtime(function_arn: str, log: str, state: Path, stack: contextlib.AsyncExitStack) -> LambdaRuntime:
     name = function_arn.rsplit(":", 1)[-1]
     function = read_function(function_arn, state / "run" / "lambda" / name, deployed.client("lambda"))
-    shipper = _shipper(function.log_group, function.log_stream, state / "log" / "authorizer.log", stack)
+    shipper = _shipper(function.log_group, function.log_stream, state / "log" / f"{log}.log", stack)
     runtime = LambdaRuntime(function, shipper.write)
     stack.push_async_callback(runtime.stop)
     try:
         await runtime.start()
     except FunctionCrashed:
-        # As in AWS: the API is up, every call is refused with 500, and the function's log says why.
-        _log.error("the authorizer refuses to start", function=name, log_group=function.log_group)
+        # As in AWS: the API is up, every call that needs it is refused with 500, and the function's log says why.
+        _log.error("the function refuses to start", function=name, log_group=function.log_group)
     return runtime
 
 

@@ -7,13 +7,15 @@ from typing import Any
 import httpx
 import structlog
 
-from local_cloud.edge import waf
+from local_cloud.edge import iam, signature, waf
 from local_cloud.edge.authorize import authorize
 from local_cloud.edge.exchange import Exchange
 from local_cloud.edge.gateway_responses import Answer, Refused
 from local_cloud.edge.integration import PAYLOAD_BYTES, forward
-from local_cloud.edge.rest_api import Method, RestApi
+from local_cloud.edge.proxy import invoke
+from local_cloud.edge.rest_api import FunctionIntegration, Method, RestApi
 from local_cloud.edge.routes import Routes
+from local_cloud.edge.signature import Ask
 from local_cloud.edge.targets import TargetGroup
 from local_cloud.edge.throttle import TokenBucket
 from local_cloud.edge.waf import WebAcl
@@ -39,9 +41,10 @@ class Edge:
         api: the REST API to serve.
         web_acl: its web ACL, if one is associated.
         hosts: the values of the Host header that are served.
-        runtimes: the host of each authorizer's function, by its ARN.
+        runtimes: the host of each function, by its ARN.
         groups: the target group of each (load balancer's ARN, port).
         client: see integration.make_client.
+        ask: gives the signer of a signature.
         record: takes each line of the access log.
 
     Raises Uninterpretable.
@@ -56,10 +59,11 @@ class Edge:
         runtimes: Mapping[str, LambdaRuntime],
         groups: Mapping[tuple[str, int], TargetGroup],
         client: httpx.AsyncClient,
+        ask: Ask,
         record: Callable[[str], None],
     ) -> None:
         self._api, self._web_acl, self._hosts, self._client, self._record = api, web_acl, hosts, client, record
-        self._runtimes, self._groups = runtimes, groups
+        self._runtimes, self._groups, self._ask = runtimes, groups, ask
         self._routes = Routes(api.methods)
         self._buckets = {_key(method): TokenBucket(method.limit) for method in api.methods if method.limit}
 
@@ -108,14 +112,32 @@ class Edge:
             return blocked
         body = await _body(exchange, receive) if body is None else body
         method = self._route(exchange)
+        method_arn = self._api.method_arn(exchange.method, exchange.path)
+        if self._api.policy and self._api.policy.refuses(exchange.source_ip, method_arn):
+            raise Refused("ACCESS_DENIED")
         bucket = self._buckets.get(_key(method))
         if bucket and not bucket.take():
             raise Refused("THROTTLED")
-        await authorize(exchange, method, self._runtimes[method.authorizer.function_arn])
-        _validate(exchange, method)
+        if method.authorizer:
+            await authorize(exchange, method, method.authorizer, self._runtimes[method.authorizer.function_arn])
+        else:
+            await self._verify(exchange, body, method_arn)
+        _validate(exchange, method, body)
         integration = method.integration
+        if isinstance(integration, FunctionIntegration):
+            return await invoke(exchange, method, integration, body, self._runtimes[integration.function_arn])
         group = self._groups[integration.load_balancer_arn, integration.port]
         return await forward(exchange, integration, body, group, self._client)
+
+    async def _verify(self, exchange: Exchange, body: bytes, method_arn: str) -> None:
+        """Notes the signer in the exchange. Raises Refused unless the signature is somebody's of this account who may."""
+        signer = await self._ask(signature.read(exchange, body, region=self._api.region))
+        if signer is None:
+            raise Refused("INVALID_SIGNATURE")
+        exchange.signer = signer
+        # Another account's principals come in only where the API's own policy admits them, and it admits nobody.
+        if signer.account != self._api.account or not iam.allows(signer.policies, signer.limits, method_arn):
+            raise Refused("ACCESS_DENIED")
 
     def _blocked(self, exchange: Exchange, body_bytes: int) -> Answer | None:
         if self._web_acl is None:
@@ -175,11 +197,13 @@ async def _body(exchange: Exchange, receive: Receive) -> bytes:
     return bytes(body)
 
 
-def _validate(exchange: Exchange, method: Method) -> None:
+def _validate(exchange: Exchange, method: Method, body: bytes) -> None:
     sent = {"header": exchange.header, "path": exchange.path_parameters.get, "querystring": httpx.QueryParams(exchange.query).get}
     missing = [name for place, name in method.required if not sent[place](name)]
     if missing:
         raise Refused("BAD_REQUEST_PARAMETERS", f"Missing required request parameters: [{', '.join(missing)}]")
+    if method.bodies and not method.bodies.accept(exchange.header("content-type"), body):
+        raise Refused("BAD_REQUEST_BODY")
 
 
 async def _send(answer: Answer, exchange: Exchange, send: Send) -> None:

@@ -12,16 +12,16 @@ from urllib.parse import parse_qsl, unquote
 from local_cloud.edge.exchange import Exchange
 from local_cloud.edge.gateway_responses import Refused
 from local_cloud.edge.policy import Decision, InvalidAnswer, decide
-from local_cloud.edge.rest_api import Method
+from local_cloud.edge.rest_api import Authorizer, Method
 from local_cloud.lambda_runtime import FunctionCrashed, FunctionError, FunctionTimedOut, LambdaRuntime
 
 UNAUTHORIZED = "Unauthorized"
 """The one exception text that means 401."""
 
 
-async def authorize(exchange: Exchange, method: Method, runtime: LambdaRuntime) -> None:
+async def authorize(exchange: Exchange, method: Method, authorizer: Authorizer, runtime: LambdaRuntime) -> None:
     """Notes principal and context in the exchange. Raises Refused unless the method is allowed."""
-    if not all(_identity(exchange, place, name) for place, name in method.authorizer.identity):
+    if not all(_identity(exchange, place, name) for place, name in authorizer.identity):
         raise Refused("UNAUTHORIZED")
     started = time.monotonic()
     try:
@@ -104,7 +104,11 @@ def _identity_fields(exchange: Exchange) -> Mapping[str, str | None]:
         "cognitoAuthenticationType",
     )
     more = ("cognitoIdentityId", "cognitoIdentityPoolId", "principalOrgId", "user", "userArn")
-    return dict.fromkeys(unknown + more) | {"sourceIp": exchange.source_ip, "userAgent": exchange.header("user-agent")}
+    known = {}
+    if signer := exchange.signer:
+        known = {"accountId": signer.account, "caller": signer.user_id, "user": signer.user_id, "userArn": signer.arn}
+    sent = {"sourceIp": exchange.source_ip, "userAgent": exchange.header("user-agent")}
+    return dict.fromkeys(unknown + more) | known | sent
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from local_cloud.edge.interpret import require
 
 if TYPE_CHECKING:
     from local_cloud.edge.rest_api import Method, RestApi
+    from local_cloud.edge.signature import Signer
 
 Headers = list[tuple[str, str]]
 
@@ -37,6 +38,8 @@ class Exchange:
     route: "Method | None" = None
     path_parameters: dict[str, str] = field(default_factory=dict)
     """As they were sent, percent-encoding included."""
+    signer: "Signer | None" = None
+    """Who signed, where the method asks for a signature."""
     principal: str | None = None
     authorizer_context: dict[str, str] = field(default_factory=dict)
     authorizer_status: int | None = None
@@ -97,6 +100,7 @@ VARIABLES = {
     "httpMethod": lambda x: x.method,
     "identity.sourceIp": lambda x: x.source_ip,
     "identity.userAgent": lambda x: x.header("user-agent"),
+    "identity.userArn": lambda x: x.signer.arn if x.signer else None,
     "integration.latency": lambda x: _milliseconds(x.integration_latency),
     "integration.status": lambda x: x.integration_status,
     "integrationLatency": lambda x: _milliseconds(x.integration_latency),
@@ -115,6 +119,8 @@ VARIABLES = {
     "waf.status": lambda x: 200 if x.waf_response else None,
     "wafResponseCode": lambda x: x.waf_response,
     "webaclArn": lambda x: x.web_acl_arn,
+    # There is no X-Ray here.
+    "xrayTraceId": lambda _: None,
 }
 
 

@@ -28,6 +28,9 @@ DEFAULTS = {
     "BAD_REQUEST_PARAMETERS": _Default(400, "Missing required request parameters", "BadRequestException"),
     "INTEGRATION_FAILURE": _Default(504, "Network error communicating with endpoint", "InternalServerErrorException"),
     "INTEGRATION_TIMEOUT": _Default(504, "Endpoint request timed out", "InternalServerErrorException"),
+    "INVALID_SIGNATURE": _Default(
+        403, "The request signature we calculated does not match the signature you provided.", "InvalidSignatureException"
+    ),
     "MISSING_AUTHENTICATION_TOKEN": _Default(403, "Missing Authentication Token", "MissingAuthenticationTokenException"),
     "REQUEST_TOO_LARGE": _Default(413, "Request Too Long", "RequestTooLargeException"),
     "THROTTLED": _Default(429, "Too Many Requests", "TooManyRequestsException"),
@@ -37,12 +40,12 @@ DEFAULTS = {
 NEVER_SENT = {
     "EXPIRED_TOKEN",
     "INVALID_API_KEY",
-    "INVALID_SIGNATURE",
     "QUOTA_EXCEEDED",
     "RESOURCE_NOT_FOUND",
     "UNSUPPORTED_MEDIA_TYPE",
 }
-"""Types for what this edge refuses to serve at all: IAM signatures, usage plans, integrations that are no proxies."""
+"""Types for what this edge never meets: tokens that it would know to have ended, keys of usage plans, integrations that are no
+proxies."""
 CATCH_ALL = ("DEFAULT_4XX", "DEFAULT_5XX")
 
 

@@ -132,9 +132,14 @@ def _as_text_unless_binary(exchange: Exchange, body: bytes) -> bytes:
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-payload-encodings.html
     """
+    return body if is_binary(exchange) else body.decode("utf-8", "replace").encode()
+
+
+def is_binary(exchange: Exchange) -> bool:
+    """Whether the body is of one of the REST API's binary media types."""
     sent = (exchange.header("content-type") or "").split(";")[0].strip().lower()
     binary = exchange.api.binary_media_types
-    return body if "*/*" in binary or sent in binary else body.decode("utf-8", "replace").encode()
+    return "*/*" in binary or sent in binary
 
 
 async def _answer(exchange: Exchange, response: httpx.Response) -> Answer:

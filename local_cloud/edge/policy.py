@@ -71,7 +71,7 @@ def _effect(statement: object, method_arn: str) -> str | None:
     actions, resources = _texts(statement.get("Action")), _texts(statement.get("Resource"))
     # Every resource is looked at, so that one malformed ARN spoils the answer whatever stands before it.
     spoken_of = [arn_matches(resource, method_arn) for resource in resources]
-    if any(_matches(action.lower(), ACTION.lower()) for action in actions) and any(spoken_of):
+    if any(matches(action.lower(), ACTION.lower()) for action in actions) and any(spoken_of):
         return effect
     return None
 
@@ -93,10 +93,11 @@ def arn_matches(pattern: str, arn: str) -> bool:
     fields = pattern.split(":", ARN_FIELDS - 1)
     if len(fields) != ARN_FIELDS or fields[0] != "arn":
         raise InvalidAnswer
-    return all(map(_matches, fields, arn.split(":", ARN_FIELDS - 1)))
+    return all(map(matches, fields, arn.split(":", ARN_FIELDS - 1)))
 
 
-def _matches(pattern: str, text: str) -> bool:
+def matches(pattern: str, text: str) -> bool:
+    """Whether a pattern of IAM's, with ``*`` and ``?``, is the whole text."""
     return _compiled(pattern).fullmatch(text) is not None
 
 

@@ -288,6 +288,8 @@ def test_the_access_log_is_json_with_the_request_id_and_without_credentials(plan
 REQUIRED = {
     "UNAUTHORIZED": (401, "unauthenticated"),
     "ACCESS_DENIED": (403, "forbidden"),
+    "INVALID_SIGNATURE": (403, "invalid_signature"),
+    "EXPIRED_TOKEN": (403, "invalid_signature"),
     "MISSING_AUTHENTICATION_TOKEN": (403, "no_such_route"),
     "WAF_FILTERED": (403, "blocked"),
     "THROTTLED": (429, "throttled"),

@@ -287,6 +287,37 @@ class Site:
         }
         self.gateway.put_integration(**at, **(integration | changes))
 
+    def token_function(self, code: bytes, variables: dict[str, str]) -> None:
+        """Adds POST /token, which asks for a signature, before a function with this code."""
+        functions, self.token = self.aws("lambda"), f"token-{self._unique}"
+        self.aws("logs").create_log_group(logGroupName=f"/aws/lambda/{self.token}")
+        self.aws("s3").put_object(Bucket=f"artifacts-{self._unique}", Key="token/code.zip", Body=code)
+        arn = functions.create_function(
+            FunctionName=self.token,
+            Runtime="python3.13",
+            Role=functions.get_function_configuration(FunctionName=self.function)["Role"],
+            Handler="lambda_token.handler.handler",
+            Code={"S3Bucket": f"artifacts-{self._unique}", "S3Key": "token/code.zip"},
+            Timeout=10,
+            Environment={"Variables": variables},
+        )["FunctionArn"]
+        functions.add_permission(
+            FunctionName=self.token,
+            StatementId="gateway",
+            Action="lambda:InvokeFunction",
+            Principal="apigateway.amazonaws.com",
+            SourceArn=f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{self.api}/live/POST/token",
+            SourceAccount=ACCOUNT,
+        )
+        at = {"restApiId": self.api, "resourceId": self.resource("/token"), "httpMethod": "POST"}
+        self.gateway.put_method(**at, authorizationType="AWS_IAM", requestValidatorId=self.validator)
+        self.gateway.put_integration(
+            **at,
+            type="AWS_PROXY",
+            integrationHttpMethod="POST",
+            uri=f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{arn}/invocations",
+        )
+
     def gateway_response(self, response_type: str, status: int | None, code: str) -> None:
         self.gateway.put_gateway_response(
             restApiId=self.api,

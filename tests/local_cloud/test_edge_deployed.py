@@ -1,9 +1,11 @@
 """What the edge makes of what is deployed: all of a thing, or an error that names it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local_cloud.edge import rest_api, targets, waf
 from local_cloud.edge.interpret import Uninterpretable
@@ -24,7 +26,8 @@ def read(site: Any) -> rest_api.RestApi:
     Routes(api.methods)
     waf.read(site.stage_arn, site.aws("wafv2"))
     for method in api.methods:
-        targets.read(method.integration.load_balancer_arn, method.integration.port, site.aws("elbv2"))
+        if isinstance(method.integration, rest_api.Integration):
+            targets.read(method.integration.load_balancer_arn, method.integration.port, site.aws("elbv2"))
     return api
 
 
@@ -32,6 +35,8 @@ def test_what_infra_deploys_is_understood(site: Any) -> None:
     site.throttle("GET", "/echo", rate=5, burst=20)
     api = read(site)
     (method,) = api.methods
+    assert method.authorizer
+    assert isinstance(method.integration, rest_api.Integration)
     assert (method.http_method, method.resource, method.limit) == ("GET", "/echo", Limit(5.0, 20))
     assert (method.integration.host, method.integration.port, method.integration.path) == ("service.internal", 443, "/echo")
     assert method.integration.timeout == 29
@@ -95,6 +100,10 @@ def other_resource(route: str, method: str = "GET") -> Callable[[Any], None]:
     return lambda site: site.method(method, route)
 
 
+def delete_authorizer(site: Any) -> None:
+    site.gateway.delete_authorizer(restApiId=site.api, authorizerId=site.authorizer)
+
+
 def revoke_permission(site: Any) -> None:
     site.aws("lambda").remove_permission(FunctionName=site.function, StatementId="gateway")
 
@@ -110,11 +119,70 @@ def permission_for_another_api(site: Any) -> None:
     )
 
 
-def validate_bodies(site: Any) -> None:
-    validator = site.gateway.create_request_validator(
-        restApiId=site.api, name="bodies", validateRequestBody=True, validateRequestParameters=False
-    )["id"]
-    method_setting(requestValidatorId=validator, requestModels={"application/json": "Document"})(site)
+def validate_bodies(schema: str | None = None) -> Callable[[Any], None]:
+    """Puts GET /echo again with a model; where no schema is given, with one that is not there."""
+
+    def change(site: Any) -> None:
+        validator = site.gateway.create_request_validator(
+            restApiId=site.api, name="bodies", validateRequestBody=True, validateRequestParameters=False
+        )["id"]
+        name = "Document" if schema else "Empty"
+        if schema:
+            site.gateway.create_model(restApiId=site.api, name=name, contentType="application/json", schema=schema)
+        method_setting(requestValidatorId=validator, requestModels={"application/json": name})(site)
+        if schema is None:
+            # No call of AWS takes away a model that is in use; the emulation takes this one.
+            patch = [{"op": "replace", "path": "/requestModels/application~1json", "value": "Document"}]
+            at = {"restApiId": site.api, "resourceId": site.resource("/echo"), "httpMethod": "GET"}
+            site.gateway.update_method(**at, patchOperations=patch)
+
+    return change
+
+
+def policy(**changes: Any) -> Callable[[Any], None]:
+    """Gives the API a policy that refuses other addresses, changed."""
+
+    def change(site: Any) -> None:
+        statement = {
+            "Effect": "Deny",
+            "Principal": {"AWS": ["*"]},
+            "Action": ["execute-api:Invoke"],
+            "Resource": [f"arn:aws:execute-api:us-east-1:123456789012:{site.api}/*"],
+            "Condition": {"NotIpAddress": {"aws:SourceIp": ["192.0.2.0/24", "2001:db8::/32"]}},
+        } | changes
+        document = json.dumps({"Version": "2012-10-17", "Statement": [{k: v for k, v in statement.items() if v}]})
+        operations = [{"op": "replace", "path": "/policy", "value": document}]
+        site.gateway.update_rest_api(restApiId=site.api, patchOperations=operations)
+
+    return change
+
+
+def function_integration(*, permit: bool = True, source_account: str = "123456789012", **changes: Any) -> Callable[[Any], None]:
+    """Adds POST /function, which asks for a signature and invokes the site's function."""
+
+    def change(site: Any) -> None:
+        at = {"restApiId": site.api, "resourceId": site.resource("/function"), "httpMethod": "POST"}
+        site.gateway.put_method(**at, authorizationType="AWS_IAM")
+        arn = f"arn:aws:lambda:us-east-1:123456789012:function:{site.function}"
+        arguments = {
+            "type": "AWS_PROXY",
+            "integrationHttpMethod": changes.get("httpMethod", "POST"),
+            "uri": f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{arn}/invocations",
+        }
+        site.gateway.put_integration(
+            **at, **arguments, **{name: value for name, value in changes.items() if name != "httpMethod"}
+        )
+        if permit:
+            site.aws("lambda").add_permission(
+                FunctionName=site.function,
+                StatementId="method",
+                Action="lambda:InvokeFunction",
+                Principal="apigateway.amazonaws.com",
+                SourceArn=f"arn:aws:execute-api:us-east-1:123456789012:{site.api}/live/POST/function",
+                SourceAccount=source_account,
+            )
+
+    return change
 
 
 def listener_rule(site: Any) -> None:
@@ -175,11 +243,25 @@ ANYBODY = {"RateBasedStatement": {"Limit": 100, "AggregateKeyType": "IP"}}
         ),
         (integration(requestParameters={"integration.request.cookie.X": "'1'"}), "maps integration.request.cookie.X"),
         (method_setting(authorizationType="NONE", authorizerId=None), "has the authorization NONE"),
-        (method_setting(authorizationType="AWS_IAM", authorizerId=None), "has the authorization AWS_IAM"),
-        (method_setting(authorizerId="gone"), "names an authorizer that the REST API does not have"),
+        (method_setting(authorizationType="AWS_IAM"), "has an authorizer beside the authorization AWS_IAM"),
+        (method_setting(authorizationType="COGNITO_USER_POOLS"), "has the authorization COGNITO_USER_POOLS"),
+        (delete_authorizer, "names an authorizer that the REST API does not have"),
         (method_setting(apiKeyRequired=True), "sets apiKeyRequired"),
         (method_setting(authorizationScopes=["a/b"]), "sets authorizationScopes"),
-        (validate_bodies, "validates bodies by a model"),
+        (validate_bodies(), "names the models Document, which the REST API does not have"),
+        (validate_bodies('{"$schema": "http://json-schema.org/draft-07/schema#"}'), "not of JSON Schema draft 4"),
+        (validate_bodies('{"type": "nothing"}'), "a model that is no JSON Schema"),
+        (validate_bodies('{"exclusiveMinimum": 0}'), "a model that is no JSON Schema"),
+        (policy(Effect="Allow"), "admits callers"),
+        (policy(Principal={"AWS": "arn:aws:iam::123456789012:root"}), "is not about everyone"),
+        (policy(Action="execute-api:*"), "is about something else"),
+        (policy(Condition={"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}), "another condition"),
+        (policy(Condition=None), "another condition"),
+        (policy(NotResource="*"), "sets NotResource"),
+        (function_integration(httpMethod="GET"), "does not invoke its function by POST"),
+        (function_integration(permit=False), "does not permit this method"),
+        (function_integration(source_account="210987654321"), "does not permit this method"),
+        (function_integration(credentials="arn:aws:iam::123456789012:role/x"), "sets credentials"),
         (authorizer("/type", "TOKEN"), "is of the type TOKEN"),
         (authorizer("/authorizerResultTtlInSeconds", "300"), "caches its answers"),
         (authorizer("/authorizerUri", "arn:aws:apigateway:us-east-1:sqs:path/x"), "does not name a Lambda function"),
@@ -282,10 +364,31 @@ def test_a_private_api_is_refused(site: Any) -> None:
         read(site)
 
 
-def test_a_resource_policy_is_refused(site: Any) -> None:
-    operations = [{"op": "replace", "path": "/policy", "value": '{"Version": "2012-10-17", "Statement": []}'}]
-    site.gateway.update_rest_api(restApiId=site.api, patchOperations=operations)
-    with pytest.raises(Uninterpretable, match="sets policy"):
+def test_a_policy_refuses_every_address_but_those_that_it_names(site: Any) -> None:
+    assert read(site).policy is None
+    policy()(site)
+    api = read(site)
+    assert api.policy
+    arn = api.method_arn("GET", "/echo")
+    for address, refused in (("192.0.2.1", False), ("192.0.3.1", True), ("2001:db8::1", False), ("2001:db9::1", True)):
+        assert api.policy.refuses(address, arn) is refused
+    assert not api.policy.refuses("192.0.3.1", arn.replace(site.api, "another"))
+
+
+def test_a_method_for_signatures_invokes_its_function(site: Any) -> None:
+    function_integration()(site)
+    (method,) = [method for method in rest_api.read(site.api, "live", site.stage_arn, site.aws).methods if not method.authorizer]
+    assert (method.http_method, method.resource) == ("POST", "/function")
+    assert isinstance(method.integration, rest_api.FunctionIntegration)
+    assert method.integration.function_arn.endswith(site.function)
+
+
+def test_a_client_certificate_that_is_gone_stops_the_edge(site: Any) -> None:
+    certificate = site.gateway.generate_client_certificate()["clientCertificateId"]
+    site.patch({"/clientCertificateId": certificate})
+    read(site)
+    site.gateway.delete_client_certificate(clientCertificateId=certificate)
+    with pytest.raises(ClientError):
         read(site)
 
 
