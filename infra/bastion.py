@@ -167,9 +167,7 @@ class Bastion(pulumi.ComponentResource):
             ),
             self._child,
         )
-        # The name out of the ARN, which is to be had only once the policy is attached.
-        role_name = role.arn.apply(lambda arn: arn.rpartition("/")[2])
-        return aws.iam.InstanceProfile(self._name, name=names.of("bastion"), role=role_name, opts=self._child).arn
+        return aws.iam.InstanceProfile(self._name, name=names.of("bastion"), role=role.name, opts=self._child).arn
 
     def _agent_statements(self) -> list[Statement]:
         """https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-create-iam-instance-profile.html"""

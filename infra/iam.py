@@ -236,6 +236,7 @@ class ServiceRole(pulumi.ComponentResource):
     """A role that one AWS service takes, with one managed policy of its own: no inline and no AWS-managed policies."""
 
     arn: Output[str]
+    name: Output[str]
 
     def __init__(self, name: str, args: ServiceRoleArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_ROLE, name, None, opts)
@@ -262,4 +263,5 @@ class ServiceRole(pulumi.ComponentResource):
         attachment = aws.iam.RolePolicyAttachment(name, role=role.name, policy_arn=policy.arn, opts=child)
         # Whoever uses the role finds the policy attached already.
         self.arn = Output.all(role.arn, attachment.id).apply(lambda values: values[0])
+        self.name = Output.all(role.name, attachment.id).apply(lambda values: values[0])
         self.register_outputs({"arn": self.arn})

@@ -155,7 +155,7 @@ def test_a_session_is_encrypted_and_recorded_twice(plan: Any) -> None:
 def test_the_agent_may_take_part_in_sessions_and_write_their_records_only(plan: Any) -> None:
     (trust,) = json.loads(plan.one("iam/role:Role", "bastion").inputs["assumeRolePolicy"])["Statement"]
     assert trust["Principal"] == {"Service": "ec2.amazonaws.com"}
-    assert plan.one("iam/instanceProfile:InstanceProfile").inputs["role"]
+    assert plan.one("iam/instanceProfile:InstanceProfile").inputs["role"] == name_of(plan, "bastion")
     audit = "arn:aws:Bucket/audit"
     of_a_session = {"Null": {"kms:EncryptionContext:aws:ssm:SessionId": "false"}}
     by_s3 = {"StringEquals": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}}
