@@ -110,7 +110,7 @@ def signed(
     region: str = REGION,
     service: str = "execute-api",
     **headers: str,
-) -> AWSRequest:
+) -> Any:
     request = AWSRequest(method, url, data=body, headers=headers)
     SigV4Auth(credentials, service, region).add_auth(request)
     return request
@@ -123,9 +123,11 @@ async def client(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-async def send(edge: Edge, request: AWSRequest, *, body: bytes | None = None, **changes: str | None) -> httpx.Response:
+async def send(
+    edge: Edge, request: Any, changes: dict[str, str | None] | None = None, *, body: bytes | None = None
+) -> httpx.Response:
     """Sends a signed request, with headers changed (None takes one away) or another body after it was signed."""
-    headers = {name: value for name, value in {**dict(request.headers), **changes}.items() if value is not None}
+    headers = {name: value for name, value in {**dict(request.headers), **(changes or {})}.items() if value is not None}
     async with client(edge) as opened:
         return await opened.request(request.method, request.url, headers=headers, content=request.data if body is None else body)
 
@@ -149,7 +151,7 @@ async def test_query_body_and_headers_are_part_of_the_signature(edge: Edge, assu
     request = signed(assume(), url="https://localhost:8443/token?b=2&a=1%2F%20x&a=", body=b'{"x": 1}', **{"X-Amz-Note": "a  b"})
     assert (await send(edge, request)).status_code == 200
     assert code(await send(edge, request, body=b'{"x": 2}')) == (403, "invalid_signature")
-    assert code(await send(edge, request, **{"X-Amz-Note": "other"})) == (403, "invalid_signature")
+    assert code(await send(edge, request, {"X-Amz-Note": "other"})) == (403, "invalid_signature")
     request.url = request.url.replace("b=2", "b=3")
     assert code(await send(edge, request)) == (403, "invalid_signature")
 
@@ -213,15 +215,15 @@ async def test_an_old_signature_is_refused_and_one_of_the_future(
 
 async def test_headers_that_have_to_be_signed_are_not_taken_unsigned(edge: Edge, assume: Callable) -> None:
     request = signed(assume())
-    assert code(await send(edge, request, **{"X-Amz-Extra": "unsigned"})) == (403, "invalid_signature")
-    assert code(await send(edge, request, **{"X-Amz-Date": None})) == (403, "invalid_signature")
+    assert code(await send(edge, request, {"X-Amz-Extra": "unsigned"})) == (403, "invalid_signature")
+    assert code(await send(edge, request, {"X-Amz-Date": None})) == (403, "invalid_signature")
     async with client(edge) as opened:
         twice = [*request.headers.items(), ("Authorization", request.headers["Authorization"])]
         assert code(await opened.post("/token", headers=twice)) == (403, "invalid_signature")
 
 
 async def test_a_presigned_url_is_no_signature_here(edge: Edge, assume: Callable) -> None:
-    request = AWSRequest("POST", "https://localhost:8443/token")
+    request: Any = AWSRequest("POST", "https://localhost:8443/token")
     SigV4QueryAuth(assume(), "execute-api", REGION).add_auth(request)
     async with client(edge) as opened:
         assert code(await opened.post(request.url)) == (403, "no_such_route")
