@@ -455,7 +455,8 @@ class Api(pulumi.ComponentResource):
                     logging_level="ERROR",
                     # Bodies hold people's data.
                     data_trace_enabled=False,
-                    metrics_enabled=True,
+                    # Metrics of each method cost by the metric; the stage has its own without.
+                    metrics_enabled=False,
                 ),
                 # One after the other: API Gateway refuses changes of a stage that come at once.
                 opts=ResourceOptions(parent=self, depends_on=previous),

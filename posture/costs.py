@@ -119,6 +119,11 @@ def _network(item: Item) -> Iterator[Amount]:
     yield "interface_endpoint_data", item.use.assumed["endpoint_gb"]
 
 
+@_prices("route53/zone:Zone")
+def _zone(_: Item) -> Iterator[Amount]:
+    yield "private_zone", 1
+
+
 @_prices("lb/loadBalancer:LoadBalancer")
 def _balancer(item: Item) -> Iterator[Amount]:
     yield "load_balancer", item.use.hours

@@ -70,12 +70,12 @@ def changes_of_the_account_raise_an_alarm(plan: Plan) -> Iterable[str]:
 
 @control("135")
 def alarms_act(plan: Plan) -> Iterable[str]:
-    topics = {f"arn:aws:{topic.id}" for topic in plan.of("sns/topic:Topic")}
+    doers = {f"arn:aws:{one.id}" for type_ in ("sns/topic:Topic", "appautoscaling/policy:Policy") for one in plan.of(type_)}
 
     def holds(alarm: dict) -> bool:
-        return bool(set(alarm.get("alarmActions") or []) & topics) and alarm.get("actionsEnabled", True)
+        return bool(set(alarm.get("alarmActions") or []) & doers) and alarm.get("actionsEnabled", True)
 
-    return each(plan, ALARM, holds, "tells nobody")
+    return each(plan, ALARM, holds, "does nothing and tells nobody")
 
 
 @control("136-138")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from posture.controls.registry import at, control, covers, each
-from posture.plan import ACCOUNT, Plan, Registration
+from posture.plan import ACCOUNT, Plan
 from posture.policies import allowed_to_identities, documents, listed, roles
 
 BUCKET, TABLE, QUEUE = "s3/bucket:Bucket", "dynamodb/table:Table", "sqs/queue:Queue"
@@ -19,6 +19,10 @@ ESCALATING = re.compile(
     r"(iam:(\*|Create|Put|Attach|Update|Set|Add|PassRole)|sts:AssumeRole|lambda:(\*|CreateFunction|UpdateFunctionCode)"
     r"|ec2:RunInstances|kms:(\*|PutKeyPolicy|CreateGrant)|s3:(\*|PutBucketPolicy|PutBucketAcl)|secretsmanager:\*|dynamodb:\*)"
 )
+
+
+def _some_bucket(plan: Plan) -> Iterable[str]:
+    return each(plan, BUCKET, lambda _: True, "")
 
 
 def _buckets(plan: Plan) -> set[str]:
@@ -58,8 +62,13 @@ def buckets_are_closed_to_the_public(plan: Plan) -> Iterable[str]:
 
 @control("92")
 def bucket_policies_admit_this_account(plan: Plan) -> Iterable[str]:
+    yield from _some_bucket(plan)
     policy = "s3/bucketPolicy:BucketPolicy"
     yield from covers(plan, policy, "bucket", _buckets(plan), "has no policy")
+    for bucket in plan.of(BUCKET):
+        statements = [one for one in _policy_of(plan, bucket.inputs["bucket"]) if one["Effect"] == "Deny"]
+        if not any(at(one, "Condition.StringNotEquals.aws:PrincipalAccount") == ACCOUNT for one in statements):
+            yield f"{bucket.id}: does not refuse other accounts"
     for document in documents(plan):
         if document.resource.type != f"aws:{policy}":
             continue
@@ -78,6 +87,7 @@ def _names_who(statement: dict) -> bool:
 
 @control("93")
 def buckets_speak_tls_only(plan: Plan) -> Iterable[str]:
+    yield from _some_bucket(plan)
     for bucket in plan.of(BUCKET):
         arn = f"arn:aws:{bucket.id}"
         statements = _policy_of(plan, bucket.inputs["bucket"])
@@ -151,6 +161,7 @@ def the_audit_bucket_is_locked(plan: Plan) -> Iterable[str]:
 def buckets_are_under_our_key(plan: Plan) -> Iterable[str]:
     encryption = "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
     yield from covers(plan, encryption, "bucket", _buckets(plan), "is not encrypted as we say")
+    yield from _some_bucket(plan)
     default = "rules.0.applyServerSideEncryptionByDefault"
     for one in plan.of(encryption):
         # Load balancers deliver their logs to buckets under S3's own key only: row 65.
@@ -232,8 +243,13 @@ def roles_are_taken_for_this_account(plan: Plan) -> Iterable[str]:
                 yield f"{role.id}: {service} may take it for another account"
 
 
-WITHOUT_SOURCE_ACCOUNT = {"apigateway.amazonaws.com", "ec2.amazonaws.com", "lambda.amazonaws.com"}
-"""Services that send no ``aws:SourceAccount`` when they take a role; what they take it for is set by this account alone.
+WITHOUT_SOURCE_ACCOUNT = {
+    "apigateway.amazonaws.com",
+    "cloudtrail.amazonaws.com",
+    "ec2.amazonaws.com",
+    "malware-protection-plan.guardduty.amazonaws.com",
+}
+"""Services of which AWS does not say that they name an account when they take a role; infra says why with each such role.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
 """
@@ -309,9 +325,3 @@ def uploads_are_scanned(plan: Plan) -> Iterable[str]:
     type_ = "guardduty/malwareProtectionPlan:MalwareProtectionPlan"
     yield from each(plan, type_, lambda one: at(one, "protectedResource.s3Bucket.bucketName") in uploads, "scans another bucket")
     yield from each(plan, type_, lambda one: at(one, "actions.0.taggings.0.status") == "ENABLED", "does not tag what it found")
-
-
-def protected_data(plan: Plan) -> list[Registration]:
-    """What holds data that nothing else holds."""
-    types = (BUCKET, TABLE, KEY, SECRET, "cognito/userPool:UserPool")
-    return [resource for type_ in types for resource in plan.of(type_)]

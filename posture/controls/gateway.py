@@ -133,6 +133,7 @@ def the_way_to_the_backend_is_encrypted(plan: Plan) -> Iterable[str]:
 @control("12")
 def requests_are_validated(plan: Plan) -> Iterable[str]:
     validators = {validator.id: validator.inputs for validator in plan.of("apigateway/requestValidator:RequestValidator")}
+    yield from each(plan, METHOD, lambda _: True, "")
     for method in plan.of(METHOD):
         validator = validators.get(method.inputs.get("requestValidatorId", ""))
         if validator is None or not validator.get("validateRequestParameters"):

@@ -96,6 +96,7 @@ def no_subnet_gives_public_addresses(plan: Plan) -> Iterable[str]:
 def network_acls_name_what_passes(plan: Plan) -> Iterable[str]:
     if not own_vpc(plan):
         return
+    yield from each(plan, SUBNET, lambda _: True, "")
     acls = plan.of("ec2/networkAcl:NetworkAcl")
     guarded = {subnet for acl in acls for subnet in acl.inputs.get("subnetIds") or []}
     for subnet in plan.of(SUBNET):
