@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from moto.ec2.models.elastic_block_store import EBSBackend
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.models.launch_templates import LaunchTemplate
+from moto.kms.models import kms_backends
 
 from local_cloud.moto_client_vpn import know_client_vpn
 from local_cloud.moto_patching import add, replace
@@ -47,4 +49,24 @@ def follow_launch_templates() -> None:
     replace(InstanceBackend, "run_instances", make)
 
 
-FIXES: tuple[Callable[[], None], ...] = (know_tags_of_launch_templates, follow_launch_templates, know_client_vpn)
+def leave_the_default_key_to_aws() -> None:
+    """EC2: the key of disks for which nobody names one is managed by AWS, as KMS tells. moto makes it one of the account's."""
+
+    def make(original: Any) -> Any:
+        def create_default_encryption_key(self: Any) -> Any:
+            answer = original(self)
+            keys = kms_backends[self.account_id][self.region_name].keys
+            keys[self.default_kms_key_id.rpartition("/")[2]].key_manager = "AWS"
+            return answer
+
+        return create_default_encryption_key
+
+    replace(EBSBackend, "_create_default_encryption_key", make)
+
+
+FIXES: tuple[Callable[[], None], ...] = (
+    know_tags_of_launch_templates,
+    follow_launch_templates,
+    leave_the_default_key_to_aws,
+    know_client_vpn,
+)

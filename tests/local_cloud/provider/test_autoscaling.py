@@ -69,7 +69,9 @@ def test_an_instance_is_what_the_template_of_its_group_says(group: Any, cloud: A
     assert [one["GroupId"] for one in instance["SecurityGroups"]] == [closed]
     assert "PublicIpAddress" not in instance
     volumes = [device["Ebs"]["VolumeId"] for device in instance["BlockDeviceMappings"]]
-    assert [one["Encrypted"] for one in cloud.client("ec2").describe_volumes(VolumeIds=volumes)["Volumes"]] == [True]
+    (disk,) = cloud.client("ec2").describe_volumes(VolumeIds=volumes)["Volumes"]
+    assert disk["Encrypted"] is True
+    assert cloud.client("kms").describe_key(KeyId=disk["KmsKeyId"])["KeyMetadata"]["KeyManager"] == "AWS"
 
 
 def test_a_group_runs_its_instances_with_the_tags_that_are_passed_on(group: Any, cloud: Any) -> None:
