@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pulumi
 import pulumi_aws as aws
@@ -17,12 +17,19 @@ TYPE_ALARM_TOPIC = "heartmap:alarms:AlarmTopic"
 PERIOD_SECONDS = 300
 
 
-def encrypted_topic(name: str, topic: str, key_arn: Input[str], speaker: Statement, child: ResourceOptions) -> Output[str]:
-    """The ARN of an encrypted topic on which one service may speak, to be had once that is so."""
+class Topic(NamedTuple):
+    """A topic by its ARN and its name, both to be had once its policy is there."""
+
+    arn: Output[str]
+    name: Output[str]
+
+
+def encrypted_topic(name: str, topic: str, key_arn: Input[str], speaker: Statement, child: ResourceOptions) -> Topic:
+    """Declare an encrypted topic on which one service may speak, and nobody else."""
     made = aws.sns.Topic(name, name=topic, kms_master_key_id=key_arn, opts=child)
     # SNS refuses a policy with actions, such as sns:*, that are none of a topic's.
     policy = aws.sns.TopicPolicy(name, arn=made.arn, policy=document(tls_only((made.arn,), "sns:Publish"), speaker), opts=child)
-    return Output.all(made.arn, policy.id).apply(lambda values: values[0])
+    return Topic(*(Output.all(value, policy.id).apply(lambda values: values[0]) for value in (made.arn, made.name)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +59,7 @@ class AlarmTopic(pulumi.ComponentResource):
                 "ArnLike": {"aws:SourceArn": names.arn("cloudwatch", f"alarm:{names.prefix}-*")},
             },
         )
-        self.arn = encrypted_topic(name, topic, args.logs_key_arn, speaker, child)
+        self.arn = encrypted_topic(name, topic, args.logs_key_arn, speaker, child).arn
         if args.email:
             aws.sns.TopicSubscription(name, topic=self.arn, protocol="email", endpoint=args.email, opts=child)
         self.register_outputs({"arn": self.arn})

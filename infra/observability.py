@@ -128,8 +128,7 @@ class AuditTrail(pulumi.ComponentResource):
             resources=(names.arn("sns", topic),),
             conditions={"StringEquals": {"aws:SourceArn": trail_arn(names)}},
         )
-        arn = encrypted_topic("trail-deliveries", topic, self._args.logs_key_arn, speaker, self._child)
-        return arn.apply(lambda made: made.rpartition(":")[2])
+        return encrypted_topic("trail-deliveries", topic, self._args.logs_key_arn, speaker, self._child).name
 
     def _selectors(self) -> list[aws.cloudtrail.TrailAdvancedEventSelectorArgs]:
         tables = self._args.tables
@@ -295,7 +294,7 @@ def _balancer_alarms(args: ServiceAlarmsArgs) -> Sequence[MetricAlarm]:
 
 def _work_alarms(args: ServiceAlarmsArgs) -> Sequence[MetricAlarm]:
     queue = args.queue.arn.apply(lambda arn: arn.rpartition(":")[2])
-    dead = args.queue.dead_letter_url.apply(lambda url: url.rpartition("/")[2])
+    dead = args.queue.dead_letter_arn.apply(lambda arn: arn.rpartition(":")[2])
     return [
         MetricAlarm(
             name="queue-age",

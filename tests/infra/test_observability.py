@@ -76,7 +76,7 @@ def test_the_trail_records_every_region_signs_its_files_and_encrypts_them(prod: 
         "s3KeyPrefix": "cloudtrail",
         "cloudWatchLogsGroupArn": "arn:aws:LogGroup/audit-trail:*",
         "cloudWatchLogsRoleArn": "arn:aws:Role/audit-trail",
-        "snsTopicName": "Topic/trail-deliveries",
+        "snsTopicName": "heartmap-prod-trail-deliveries",
         "insightSelectors": [{"insightType": "ApiCallRateInsight"}, {"insightType": "ApiErrorRateInsight"}],
         "advancedEventSelectors": None,
     }
@@ -268,7 +268,7 @@ SERVICE_ALARMS: dict[str, tuple[Any, ...]] = {
     "dead-letters": (
         "AWS/SQS",
         "ApproximateNumberOfMessagesVisible",
-        {"QueueName": "url"},  # the end of the URL that the plan makes up for the queue
+        {"QueueName": "Queue/dead-letters"},
         "Maximum",
         1,
         300,
