@@ -74,3 +74,67 @@ class GetSecretVersion(Function):
             "versionId": answer["VersionId"],
             "versionStages": answer["VersionStages"],
         }
+
+
+@register
+class GetVpc(Function):
+    """A VPC that was there before the stack."""
+
+    token = "aws:ec2/getVpc:getVpc"
+    arguments = frozenset({"id"})
+
+    def invoke(self, aws: Aws, args: Inputs, /) -> dict[str, Any]:
+        ec2, vpc_id = aws.client("ec2"), args["id"]
+        found = none_if_gone(ec2.describe_vpcs, VpcIds=[vpc_id])
+        if found is None:
+            raise Refused(f"there is no VPC {vpc_id}")
+        vpc = found["Vpcs"][0]
+        switches = {
+            name: ec2.describe_vpc_attribute(VpcId=vpc_id, Attribute=name)[name[0].upper() + name[1:]]["Value"]
+            for name in ("enableDnsSupport", "enableDnsHostnames")
+        }
+        return {"id": vpc_id, "arn": aws.arn("ec2", f"vpc/{vpc_id}"), "cidrBlock": vpc["CidrBlock"], **switches}
+
+
+@register
+class GetSubnet(Function):
+    """A subnet that was there before the stack."""
+
+    token = "aws:ec2/getSubnet:getSubnet"
+    arguments = frozenset({"id"})
+
+    def invoke(self, aws: Aws, args: Inputs, /) -> dict[str, Any]:
+        found = none_if_gone(aws.client("ec2").describe_subnets, SubnetIds=[args["id"]])
+        if found is None:
+            raise Refused(f"there is no subnet {args['id']}")
+        subnet = found["Subnets"][0]
+        return {
+            "id": args["id"],
+            "vpcId": subnet["VpcId"],
+            "cidrBlock": subnet["CidrBlock"],
+            "availabilityZoneId": subnet["AvailabilityZoneId"],
+            "mapPublicIpOnLaunch": subnet["MapPublicIpOnLaunch"],
+        }
+
+
+@register
+class GetVpcEndpoint(Function):
+    """The endpoint of one service in a VPC that was there before the stack."""
+
+    token = "aws:ec2/getVpcEndpoint:getVpcEndpoint"
+    arguments = frozenset({"vpcId", "serviceName", "state"})
+
+    def invoke(self, aws: Aws, args: Inputs, /) -> dict[str, Any]:
+        endpoints = aws.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
+        found = [one for one in endpoints if (one["VpcId"], one["ServiceName"]) == (args["vpcId"], args["serviceName"])]
+        if len(found) != 1:
+            raise Refused(f"{args['vpcId']} has {len(found)} endpoints for {args['serviceName']}")
+        named = [{"Name": "prefix-list-name", "Values": [args["serviceName"]]}]
+        lists = aws.client("ec2").describe_managed_prefix_lists(Filters=named)["PrefixLists"]
+        return {
+            **args,
+            "id": found[0]["VpcEndpointId"],
+            "vpcEndpointType": found[0]["VpcEndpointType"],
+            "securityGroupIds": [group["GroupId"] for group in found[0].get("Groups", [])],
+            "prefixListId": lists[0]["PrefixListId"] if found[0]["VpcEndpointType"] == "Gateway" else "",
+        }
