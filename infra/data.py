@@ -459,12 +459,7 @@ class Tables(pulumi.ComponentResource):
             attributes={"pk": "S", "listing_key": "S", "created_at": "S"},
             indexes=[
                 aws.dynamodb.TableGlobalSecondaryIndexArgs(
-                    name=LISTING_INDEX,
-                    key_schemas=[
-                        aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(attribute_name="listing_key", key_type="HASH"),
-                        aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(attribute_name="created_at", key_type="RANGE"),
-                    ],
-                    projection_type="ALL",
+                    name=LISTING_INDEX, hash_key="listing_key", range_key="created_at", projection_type="ALL"
                 )
             ],
             expires=True,

@@ -50,7 +50,6 @@ class Table(ResourceType):
             "name": None,
             "hashKey": None,
             "rangeKey": None,
-            "keySchemas": {"attributeName": None, "keyType": None},
             "projectionType": None,
             "nonKeyAttributes": None,
         },
@@ -172,18 +171,15 @@ def _index(index: Mapping[str, Any]) -> dict[str, Any]:
     projection = {"ProjectionType": index["projectionType"]}
     if index.get("nonKeyAttributes"):
         projection["NonKeyAttributes"] = index["nonKeyAttributes"]
-    schemas = index.get("keySchemas")
-    keys = [{"AttributeName": one["attributeName"], "KeyType": one["keyType"]} for one in schemas] if schemas else _keys(index)
-    return {"IndexName": index["name"], "KeySchema": keys, "Projection": projection}
+    return {"IndexName": index["name"], "KeySchema": _keys(index), "Projection": projection}
 
 
 def _index_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
-    # Compared as AWS has them: the keys of an index can be written in two ways.
-    before = {index["name"]: _index(index) for index in old.get("globalSecondaryIndexes") or []}
-    after = {index["name"]: _index(index) for index in new.get("globalSecondaryIndexes") or []}
+    before = {index["name"]: index for index in old.get("globalSecondaryIndexes") or []}
+    after = {index["name"]: index for index in new.get("globalSecondaryIndexes") or []}
     deletions = [name for name in before if before[name] != after.get(name)]
     creations = [name for name in after if after[name] != before.get(name)]
-    return [{"Delete": {"IndexName": name}} for name in deletions] + [{"Create": after[name]} for name in creations]
+    return [{"Delete": {"IndexName": name}} for name in deletions] + [{"Create": _index(after[name])} for name in creations]
 
 
 def _encryption(setting: Mapping[str, Any]) -> dict[str, Any]:

@@ -169,11 +169,12 @@ def test_tables_have_the_keys_that_the_service_uses_and_can_be_restored(plan: An
     keys = {name: (table["hashKey"], table.get("rangeKey")) for name, table in tables.items()}
     assert keys == {"jobs": ("pk", None), "config": ("name", "version"), "api-keys": ("public_id", None)}
     (index,) = tables["jobs"]["globalSecondaryIndexes"]
-    assert (index["name"], index["projectionType"]) == ("listing", "ALL")
-    assert index["keySchemas"] == [
-        {"attributeName": "listing_key", "keyType": "HASH"},
-        {"attributeName": "created_at", "keyType": "RANGE"},
-    ]
+    assert (index["name"], index["hashKey"], index["rangeKey"], index["projectionType"]) == (
+        "listing",
+        "listing_key",
+        "created_at",
+        "ALL",
+    )
     for name in ("jobs", "api-keys"):
         assert tables[name]["ttl"] == {"attributeName": "expires_at", "enabled": True}
     assert "ttl" not in tables["config"]

@@ -38,8 +38,13 @@ class Cloud:
         self.ecs.create_service(cluster=CLUSTER, serviceName=SERVICE, taskDefinition="api", desiredCount=0)
         self.configuration = Configuration(self.arn, PARAMETER, key, CLUSTER, SERVICE)
         self.deployments: list[dict[str, Any]] = []
+        self.parameters_written: list[dict[str, Any]] = []
         self.ecs.meta.events.register("provide-client-params.ecs.UpdateService", self._deployed)
+        self.ssm.meta.events.register("provide-client-params.ssm.PutParameter", self._written)
         self.rotation = Rotation(self.configuration, self.secrets, self.ssm, self.ecs)
+
+    def _written(self, params: dict[str, Any], **_: Any) -> None:
+        self.parameters_written.append(dict(params))
 
     def _deployed(self, params: dict[str, Any], **_: Any) -> None:
         self.deployments.append(dict(params))

@@ -49,25 +49,3 @@ def test_a_table_that_could_not_be_finished_is_removed_again(
 def test_provisioned_capacity_is_refused(refusals: Callable[..., list[str]]) -> None:
     (reason,) = refusals(TABLE, name="x", **KEYS | {"billingMode": "PROVISIONED"})
     assert "PAY_PER_REQUEST" in reason
-
-
-def test_the_keys_of_an_index_can_be_written_in_two_ways_that_mean_the_same(make: Callable[..., Any], cloud: Any) -> None:
-    index = {"name": "by_key", "projectionType": "ALL"}
-    attributes = [{"name": "pk", "type": "S"}, {"name": "by", "type": "S"}, {"name": "at", "type": "S"}]
-    older = {**index, "hashKey": "by", "rangeKey": "at"}
-    newer = {
-        **index,
-        "keySchemas": [{"attributeName": "by", "keyType": "HASH"}, {"attributeName": "at", "keyType": "RANGE"}],
-    }
-    made = make(
-        TABLE, name="two-ways", hashKey="pk", billingMode="PAY_PER_REQUEST", attributes=attributes, globalSecondaryIndexes=[older]
-    )
-    describe = cloud.client("dynamodb").describe_table
-    before = describe(TableName="two-ways")["Table"]["GlobalSecondaryIndexes"]
-    cloud.client("dynamodb").update_table = None  # whatever it were called for would remove the index
-    try:
-        made.update(globalSecondaryIndexes=[newer])
-    finally:
-        del cloud.client("dynamodb").update_table
-    assert describe(TableName="two-ways")["Table"]["GlobalSecondaryIndexes"] == before
-    assert made.drift() == {}
