@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help local local-down test lint bench lock clean
+.PHONY: help local local-down test lint bench docs lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ lint: .venv/.installed ## format, lint and types, without changing a file
 
 bench: .venv/.installed ## the measurements of benchmarks/, as ratios
 	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file"; done
+
+docs: .venv/.installed ## write docs/cost.md and docs/effective/ anew from the plans
+	@$(BIN)/python -W ignore -m posture docs
 
 lock: .venv/.installed ## compile the requirements files, with hashes, from their .in files
 	@compile() { env -u PIP_FIND_LINKS $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
