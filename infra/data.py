@@ -46,6 +46,8 @@ VISIBILITY_SECONDS = 120
 RECEIVES_BEFORE_DEAD = 3
 DEAD_LETTERS_KEPT_SECONDS = 14 * 24 * 3600
 
+EVENTS = "events.amazonaws.com"
+
 KEY_DELETION_DAYS = 30
 SECRET_BYTES = 32
 
@@ -79,7 +81,7 @@ class Keys(pulumi.ComponentResource):
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_KEYS, name, None, opts)
         self._names, self._protected = args.names, args.protected
-        sender = "events.amazonaws.com" if args.malware_scan else "s3.amazonaws.com"
+        sender = EVENTS if args.malware_scan else "s3.amazonaws.com"
         self.data_arn = self._key("data", "Data sets, results, tables, the queue and images", self._uses("UploadNotices", sender))
         self.secrets_arn = self._key("secrets", "Secrets and the parameter of the service")
         self.logs_arn = self._key(
@@ -114,7 +116,8 @@ class Keys(pulumi.ComponentResource):
             principals={"Service": (service,)},
             actions=("kms:Decrypt", "kms:GenerateDataKey"),
             resources=("*",),
-            conditions={"StringEquals": {"aws:SourceAccount": self._names.account}},
+            # EventBridge says to KMS neither for whom nor for which rule it acts; the queue's own policy asks for both.
+            conditions={} if service == EVENTS else {"StringEquals": {"aws:SourceAccount": self._names.account}},
             reason="in a key policy * is this key alone",
         )
 
@@ -553,7 +556,7 @@ class Queue(pulumi.ComponentResource):
     def _new_uploads(self, queue_arn: Output[str]) -> Statement:
         names = self._args.names
         if self._args.malware_scan:
-            service, source = "events.amazonaws.com", names.arn("events", f"rule/{scan_rule_name(names)}")
+            service, source = EVENTS, names.arn("events", f"rule/{scan_rule_name(names)}")
         else:
             service, source = "s3.amazonaws.com", self._args.uploads.arn
         return Statement(

@@ -130,6 +130,7 @@ class Settings(BaseModel):
     job_memory_bytes: Annotated[int, Field(ge=2 * GIB)]
     malware_scan: bool
     deletion_protection: bool
+    decommission: bool
     secret_rotation_days: Annotated[int, Field(ge=0, le=YEAR_DAYS)]
 
     log_retention_days: Annotated[int, one_of(RETENTION_DAYS)]
@@ -168,6 +169,8 @@ class Settings(BaseModel):
             raise _agree("api_tasks_min", self.api_tasks_min, "must be at least 1: nothing starts the API when a request comes")
         if self.job_memory_bytes > self.worker_memory * MIB - GIB:
             raise _agree("job_memory_bytes", self.job_memory_bytes, "must leave 1 GiB of worker_memory to the worker itself")
+        if self.decommission and self.deletion_protection:
+            raise _agree("deletion_protection", True, "must be false to decommission the stack")
         if 0 < self.secret_rotation_days < 30:
             raise _agree("secret_rotation_days", self.secret_rotation_days, "must be 30 to 365, or 0 for never")
 
@@ -291,7 +294,11 @@ UNSAFE_IN_PROD = (
     ),
     Unsafe("alarm_email", lambda s: not s.alarm_email, "is required in prod: nobody would hear the alarms"),
     Unsafe("malware_scan", lambda s: not s.malware_scan, "must be true in prod: anyone's file would reach the workers unseen"),
-    Unsafe("deletion_protection", lambda s: not s.deletion_protection, "must be true in prod: one mistake would remove the data"),
+    Unsafe(
+        "deletion_protection",
+        lambda s: not s.deletion_protection and not s.decommission,
+        "must be true in prod, unless decommission is too: one mistake would remove the data",
+    ),
     Unsafe(
         "secret_rotation_days",
         lambda s: s.secret_rotation_days == 0,

@@ -140,8 +140,9 @@ def listed_keys(engine: Engine) -> list[dict[str, str]]:
 def test_destroy_leaves_nothing_behind(engine: Engine, first: Any) -> None:
     file = engine.project / f"Pulumi.{engine.stack}.yaml"
     if "deletion_protection: true" in file.read_text():
-        # The way to take a protected stack down on purpose: the provider refuses to delete its data before.
-        file.write_text(file.read_text().replace("deletion_protection: true", "deletion_protection: false"))
+        # The way to take a protected stack down on purpose: before it, engine and provider refuse to delete its data.
+        last = "deletion_protection: false\n  heartmap:decommission: true"
+        file.write_text(file.read_text().replace("deletion_protection: true", last))
         engine.up()
     engine.run("deployment.destroy()\nprint('{}')")
     assert [resource["type"] for resource in engine.export() if resource["type"] != "pulumi:pulumi:Stack"] == []

@@ -58,6 +58,7 @@ VALID = {
     "heartmap:job_memory_bytes": "4294967296",
     "heartmap:malware_scan": "true",
     "heartmap:deletion_protection": "true",
+    "heartmap:decommission": "false",
     "heartmap:secret_rotation_days": "90",
     "heartmap:log_retention_days": "365",
     "heartmap:audit_trail": "true",
@@ -235,6 +236,13 @@ def test_prod_refuses_an_unsafe_value_with_the_reason_and_dev_takes_it(key: str,
         load(config, "prod")
     assert str(refused.value).startswith(f"heartmap:{key} is ")
     load(config, "dev")
+
+
+def test_prod_gives_its_protection_up_only_to_be_decommissioned() -> None:
+    last = VALID | DOMAIN | {"heartmap:decommission": "true"}
+    assert not load(last | {"heartmap:deletion_protection": "false"}, "prod").deletion_protection
+    with pytest.raises(SettingsError, match="heartmap:deletion_protection is 'True' .* must be false to decommission"):
+        load(last, "prod")
 
 
 def test_every_refusal_of_prod_is_tried() -> None:
