@@ -241,7 +241,7 @@ def test_prod_refuses_an_unsafe_value_with_the_reason_and_dev_takes_it(key: str,
 def test_prod_gives_its_protection_up_only_to_be_decommissioned() -> None:
     last = VALID | DOMAIN | {"heartmap:decommission": "true"}
     assert not load(last | {"heartmap:deletion_protection": "false"}, "prod").deletion_protection
-    with pytest.raises(SettingsError, match="heartmap:deletion_protection is 'True' .* must be false to decommission"):
+    with pytest.raises(SettingsError, match=r"heartmap:deletion_protection is 'True' .* must be false to decommission"):
         load(last, "prod")
 
 
