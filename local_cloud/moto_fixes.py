@@ -44,6 +44,7 @@ from local_cloud import (
     moto_fixes_ec2,
     moto_fixes_guardduty,
     moto_fixes_logs,
+    moto_fixes_refusals,
     moto_fixes_s3,
     moto_fixes_secretsmanager,
     post_policy,
@@ -730,6 +731,7 @@ def apply() -> None:
         *moto_fixes_ec2.FIXES,
         *moto_fixes_logs.FIXES,
         *moto_fixes_secretsmanager.FIXES,
+        *moto_fixes_refusals.FIXES,
         *moto_fixes_s3.FIXES,
         *moto_fixes_guardduty.FIXES,
     ):

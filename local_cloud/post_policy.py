@@ -18,6 +18,9 @@ UNCHECKED_FIELDS = frozenset({"policy", "file", "x-amz-signature"})
 SIGNATURE_VERSION = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
 
 
+SIGNATURE_FIELDS = ("X-Amz-Algorithm", "X-Amz-Signature")
+
+
 class PostRefusal(NamedTuple):
     """How S3 answers a POST upload that its policy does not allow."""
 
@@ -34,12 +37,14 @@ def refusal(fields: Mapping[str, str], size: int, now: datetime) -> PostRefusal 
     keys.
     """
     given = {name.lower(): value for name, value in fields.items()}
-    if "policy" not in given:
+    if "policy" not in given or not any(name.lower() in given for name in SIGNATURE_FIELDS):
         return PostRefusal(403, "AccessDenied", "Access Denied")
-    if given.get("x-amz-algorithm") != "AWS4-HMAC-SHA256":
+    for name in SIGNATURE_FIELDS:
+        if not given.get(name.lower()):
+            order = "If it is specified, please check the order of the fields."
+            return PostRefusal(400, "InvalidArgument", f"Bucket POST must contain a field named '{name}'.  {order}")
+    if given["x-amz-algorithm"] != "AWS4-HMAC-SHA256":
         return PostRefusal(400, "InvalidRequest", SIGNATURE_VERSION)
-    if not given.get("x-amz-signature"):
-        return PostRefusal(400, "InvalidArgument", "Bucket POST must contain a field named 'X-Amz-Signature'.")
     try:
         policy = json.loads(base64.b64decode(given["policy"], validate=True))
         expires = datetime.fromisoformat(policy["expiration"])
@@ -55,14 +60,14 @@ def _triple(condition: Any) -> tuple[str, Any, Any]:
     """A condition as (operator, field or lower bound, value or upper bound)."""
     if isinstance(condition, dict):
         ((name, value),) = condition.items()
-        return "eq", name.lower(), value
+        return "eq", f"${name.lower()}", value
     operator, left, right = condition
     operator = operator.lower()
     if operator == "content-length-range":
         return operator, int(left), int(right)
     if operator not in {"eq", "starts-with"}:
         raise ValueError(operator)
-    return operator, left.removeprefix("$").lower(), right
+    return operator, left.lower(), right
 
 
 def _first_broken(conditions: list[tuple[str, Any, Any]], given: Mapping[str, str], size: int) -> PostRefusal | None:
@@ -73,15 +78,16 @@ def _first_broken(conditions: list[tuple[str, Any, Any]], given: Mapping[str, st
             if size > right:
                 return PostRefusal(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
             continue
-        value = given.get(left, "")
-        if not (value == right if operator == "eq" else value.startswith(right)):
-            broken = json.dumps([operator, f"${left}", right])
+        value = given.get(left.removeprefix("$"), "")
+        # A field's name without its $ names none, and the condition never holds.
+        if not left.startswith("$") or not (value == right if operator == "eq" else value.startswith(right)):
+            broken = json.dumps([operator, left, right])
             return PostRefusal(403, "AccessDenied", f"Invalid according to Policy: Policy Condition failed: {broken}")
     return None
 
 
 def _first_extra(conditions: list[tuple[str, Any, Any]], given: Mapping[str, str]) -> PostRefusal | None:
-    named = {left for operator, left, _ in conditions if operator != "content-length-range"}
+    named = {left.removeprefix("$") for operator, left, _ in conditions if operator != "content-length-range"}
     for name in sorted(given.keys() - named - UNCHECKED_FIELDS - {"bucket"}):
         if not name.startswith("x-ignore-"):
             return PostRefusal(403, "AccessDenied", f"Invalid according to Policy: Extra input fields: {name}")

@@ -41,6 +41,7 @@ def _emulated_aws() -> Iterator[str]:
                 httpx.get(f"{url}/moto-api/", timeout=5)
                 break
             except httpx.HTTPError:
+                assert server.poll() is None, "the emulated AWS ended: run python -m local_cloud.moto_server --port 0 to see why"
                 assert time.monotonic() < deadline, "the emulated AWS did not start"
         yield url
     finally:

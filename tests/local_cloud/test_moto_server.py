@@ -234,7 +234,8 @@ def test_a_post_beyond_its_size_range_is_refused_and_not_stored(client: Callable
         ({"key": "results/1"}, 403, "Policy Condition failed"),
         ({"policy": None}, 403, "Access Denied"),
         ({"policy": "bm90IGpzb24="}, 400, "Invalid Policy"),
-        ({"x-amz-algorithm": None}, 400, "Please use AWS4-HMAC-SHA256"),
+        ({"x-amz-algorithm": None}, 400, "X-Amz-Algorithm"),
+        ({"x-amz-algorithm": "AWS"}, 400, "Please use AWS4-HMAC-SHA256"),
         ({"acl": "public-read"}, 403, "Extra input fields: acl"),
     ],
 )
@@ -315,8 +316,15 @@ def method(client: Callable[[str], Any], api: dict[str, Any]) -> dict[str, str]:
     gateway = client("apigateway")
     resource = gateway.create_resource(restApiId=api["id"], parentId=api["rootResourceId"], pathPart="{id}")["id"]
     place = {"restApiId": api["id"], "resourceId": resource, "httpMethod": "GET"}
+    authorizer = gateway.create_authorizer(
+        restApiId=api["id"],
+        name="authorizer",
+        type="TOKEN",
+        authorizerUri="arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/x/invocations",
+        identitySource="method.request.header.Authorization",
+    )["id"]
     gateway.put_method(
-        **place, authorizationType="CUSTOM", authorizerId="one", requestParameters={"method.request.path.id": True}
+        **place, authorizationType="CUSTOM", authorizerId=authorizer, requestParameters={"method.request.path.id": True}
     )
     gateway.put_integration(
         **place,

@@ -105,8 +105,13 @@ def test_a_resource_knows_its_path(make: Callable[..., Any], api: Any, resource:
 
 def test_a_method_and_its_integration_can_change_apart(make: Callable[..., Any], api: Any, resource: Any, cloud: Any) -> None:
     place = {"restApi": api.id, "resourceId": resource.id, "httpMethod": "GET"}
+    uri = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/x/invocations"
+    one, two = (
+        make(of("Authorizer"), restApi=api.id, name=name, type="REQUEST", authorizerUri=uri).id for name in ("one", "two")
+    )
+    validator = make(of("RequestValidator"), restApi=api.id, name="validator").id
     method = make(
-        of("Method"), **place, authorization="CUSTOM", authorizerId="one", requestParameters={"method.request.path.id": True}
+        of("Method"), **place, authorization="CUSTOM", authorizerId=one, requestParameters={"method.request.path.id": True}
     )
     integration = make(
         of("Integration"),
@@ -123,10 +128,10 @@ def test_a_method_and_its_integration_can_change_apart(make: Callable[..., Any],
     )
     assert method.drift() == integration.drift() == {}
 
-    method.update(authorizerId="two", requestValidatorId="v", requestParameters={"method.request.querystring.a/b": False})
+    method.update(authorizerId=two, requestValidatorId=validator, requestParameters={"method.request.querystring.a/b": False})
     integration.update(uri="https://other.example/{id}", timeoutMilliseconds=10000, tlsConfig=None)
     found = cloud.client("apigateway").get_method(restApiId=api.id, resourceId=resource.id, httpMethod="GET")
-    assert (found["authorizerId"], found["requestValidatorId"]) == ("two", "v")
+    assert (found["authorizerId"], found["requestValidatorId"]) == (two, validator)
     assert found["methodIntegration"]["uri"] == "https://other.example/{id}"
     assert found["methodIntegration"]["connectionId"] == "link"
     assert found["methodIntegration"]["integrationTarget"] == BALANCER
@@ -162,6 +167,8 @@ def test_a_model_that_api_gateway_would_refuse_is_refused(make: Callable[..., An
 
 def test_a_method_names_its_models(make: Callable[..., Any], api: Any, cloud: Any) -> None:
     place = {"restApi": api.id, "resourceId": api.state["rootResourceId"], "httpMethod": "POST"}
+    for name in ("One", "Two"):
+        make(of("Model"), restApi=api.id, name=name, contentType="application/json", schema="{}")
     made = make(of("Method"), **place, authorization="AWS_IAM", requestModels={"$default": "One"})
     assert made.drift() == {}
     made.update(requestModels={"application/json": "Two"})

@@ -1,0 +1,93 @@
+"""A stack that the previous program made is brought up to date by this one, in place: nothing that holds data is made anew.
+
+The previous program is the newest commit whose program differs from the files here. UPGRADE_FROM names another commit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.engine
+
+PROJECT = Path(__file__).resolve().parents[2]
+PROGRAM = ("infra", "lambda_authorizer", "local_cloud", "Pulumi.yaml", "Pulumi.local.yaml", "Pulumi.dev.yaml")
+
+# What holds data, or what those who use the system hold on to: sign-in, addresses, credentials.
+KEPT = {
+    "aws:s3/bucket:Bucket",
+    "aws:dynamodb/table:Table",
+    "aws:kms/key:Key",
+    "aws:cognito/userPool:UserPool",
+    "aws:secretsmanager/secret:Secret",
+    "aws:apigateway/restApi:RestApi",
+}
+
+
+def git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=PROJECT, check=True, capture_output=True, timeout=60).stdout
+
+
+def differs(commit: str) -> bool:
+    return (
+        subprocess.run(["git", "diff", "--quiet", commit, "--", *PROGRAM], cwd=PROJECT, check=False, timeout=60).returncode == 1
+    )
+
+
+@pytest.fixture(scope="module")
+def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the previous program. Without git's history there is none, which must not pass unseen where it should be."""
+    chosen = os.environ.get("UPGRADE_FROM")
+    try:
+        candidates = [chosen] if chosen else git("rev-list", "--max-count=50", "HEAD", "--", *PROGRAM).decode().split()
+        found = next((commit for commit in candidates if differs(commit)), None)
+    except (OSError, subprocess.CalledProcessError) as error:
+        found = None
+        reason = f"git has no history here ({type(error).__name__})"
+    else:
+        reason = "none of the commits that git has here differs in its program"
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}: clone with a depth of at least 50")
+        pytest.skip(reason)
+    tree = tmp_path_factory.mktemp("previous")
+    with tarfile.open(fileobj=BytesIO(git("archive", "--format=tar", found))) as archive:
+        archive.extractall(tree, filter="data")
+    # The Pulumi CLI is found or built once for all.
+    if (PROJECT / ".tools").exists():
+        (tree / ".tools").symlink_to(PROJECT / ".tools")
+    return tree
+
+
+def kept(resources: list[dict[str, Any]]) -> dict[str, str]:
+    return {resource["urn"]: resource["id"] for resource in resources if resource["type"] in KEPT}
+
+
+def test_the_stack_of_the_previous_program_is_upgraded_in_place(engine_of: Callable[[str], Any], previous: Path) -> None:
+    engine = engine_of("local")
+    here = engine.program
+    engine.program = previous
+    for name in ("Pulumi.yaml", "Pulumi.local.yaml"):
+        shutil.copyfile(previous / name, engine.project / name)
+    engine.up()
+    before = kept(engine.export())
+    assert before, "the previous program made nothing that is to be kept"
+
+    engine.program = here
+    for name in ("Pulumi.yaml", "Pulumi.local.yaml"):
+        shutil.copyfile(here / name, engine.project / name)
+    engine.up()
+    after = kept(engine.export())
+    assert {urn: after.get(urn) for urn in before} == before
+    changes, _ = engine.up()
+    assert set(changes) == {"same"}
+    engine.run("deployment.destroy()\nprint('{}')")
+    assert engine.account.left() == {}
