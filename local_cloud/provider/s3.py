@@ -9,6 +9,8 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from botocore.exceptions import ClientError
+
 from local_cloud.provider.framework import (
     Aws,
     Failure,
@@ -208,8 +210,13 @@ class BucketVersioning(_BucketSetting):
         }
 
     def _remove(self, aws: Aws, bucket: str) -> None:
-        # Versioning cannot be switched off again, only suspended (PutBucketVersioning).
-        aws.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+        # Versioning cannot be switched off again, only suspended (PutBucketVersioning), and that not under Object Lock: there it
+        # stays, as the AWS provider leaves it.
+        try:
+            aws.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "InvalidBucketState":  # pyright: ignore[reportTypedDictNotRequiredAccess]
+                raise
 
 
 @register

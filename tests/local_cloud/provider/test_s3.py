@@ -128,3 +128,11 @@ def test_a_bucket_tells_a_queue_or_eventbridge_of_new_objects(make: Callable[...
     assert made.drift() == {}
     made.delete()
     assert made.read() is None
+
+
+def test_versioning_outlives_its_resource_where_objects_are_locked(make: Callable[..., Any], cloud: Any) -> None:
+    bucket = make("aws:s3/bucket:Bucket", bucket="locked-versions", objectLockEnabled=True)
+    versioning = make("aws:s3/bucketVersioning:BucketVersioning", bucket=bucket.id, versioningConfiguration={"status": "Enabled"})
+    versioning.delete()
+    assert cloud.client("s3").get_bucket_versioning(Bucket=bucket.id)["Status"] == "Enabled"
+    bucket.delete()
