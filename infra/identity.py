@@ -6,6 +6,8 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
+from infra.iam import Statement, document
+from infra.mail import Sender
 from infra.naming import Names
 from infra.settings import Federation, Mfa, Settings, ThreatProtection
 from lambda_authorizer.access_policy import ADMIN, ANALYST, RESOURCE_SERVER, SCOPES, VIEWER
@@ -49,9 +51,12 @@ DELIVERED_LOGS = "/aws/vendedlogs"
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityArgs:
+    """``sender`` is what tells people of risky sign-ins; without one nobody is told, and they are blocked all the same."""
+
     names: Names
     settings: Settings
     logs_key_arn: Input[str]
+    sender: Sender | None
 
 
 class Identity(pulumi.ComponentResource):
@@ -143,29 +148,37 @@ class Identity(pulumi.ComponentResource):
 
     def _threat_protection(self, name: str) -> None:
         """What Cognito does about a sign-in by its risk (in the mode ``audit`` it only says what it would do), and its log."""
-        takeover = aws.cognito.RiskConfigurationAccountTakeoverRiskConfigurationActionsArgs
+        sender = self._args.sender
+        notify = sender is not None
         aws.cognito.RiskConfiguration(
             name,
             user_pool_id=self.user_pool_id,
             account_takeover_risk_configuration=aws.cognito.RiskConfigurationAccountTakeoverRiskConfigurationArgs(
-                actions=takeover(
+                actions=aws.cognito.RiskConfigurationAccountTakeoverRiskConfigurationActionsArgs(
                     # A new browser is a low risk: to block it would lock out who travels. The second factor decides.
                     low_action=aws.cognito.RiskConfigurationAccountTakeoverRiskConfigurationActionsLowActionArgs(
                         event_action="MFA_REQUIRED", notify=False
                     ),
                     medium_action=aws.cognito.RiskConfigurationAccountTakeoverRiskConfigurationActionsMediumActionArgs(
-                        event_action="BLOCK", notify=False
+                        event_action="BLOCK", notify=notify
                     ),
                     high_action=aws.cognito.RiskConfigurationAccountTakeoverRiskConfigurationActionsHighActionArgs(
-                        event_action="BLOCK", notify=False
+                        event_action="BLOCK", notify=notify
                     ),
-                )
+                ),
+                notify_configuration=(
+                    aws.cognito.RiskConfigurationAccountTakeoverRiskConfigurationNotifyConfigurationArgs(
+                        from_=sender.address, source_arn=sender.arn
+                    )
+                    if sender
+                    else None
+                ),
             ),
             compromised_credentials_risk_configuration=aws.cognito.RiskConfigurationCompromisedCredentialsRiskConfigurationArgs(
                 event_filters=["PASSWORD_CHANGE", "SIGN_IN", "SIGN_UP"],
                 actions=aws.cognito.RiskConfigurationCompromisedCredentialsRiskConfigurationActionsArgs(event_action="BLOCK"),
             ),
-            opts=self._child,
+            opts=ResourceOptions(parent=self, depends_on=[self._may_write(name, sender)] if sender else []),
         )
         logs = aws.cloudwatch.LogGroup(
             name,
@@ -189,6 +202,22 @@ class Identity(pulumi.ComponentResource):
                 )
             ],
             opts=self._child,
+        )
+
+    def _may_write(self, name: str, sender: Sender) -> aws.ses.IdentityPolicy:
+        """Lets Cognito write to the people of this pool. https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-email.html"""
+        statement = Statement(
+            sid="Cognito",
+            principals={"Service": ("email.cognito-idp.amazonaws.com",)},
+            actions=("ses:SendEmail", "ses:SendRawEmail"),
+            resources=(sender.arn,),
+            conditions={
+                "StringEquals": {"aws:SourceAccount": self._args.names.account},
+                "ArnLike": {"aws:SourceArn": self.user_pool_arn},
+            },
+        )
+        return aws.ses.IdentityPolicy(
+            name, identity=sender.domain, name=self._args.names.of("sign-ins"), policy=document(statement), opts=self._child
         )
 
     def _people(self, name: str) -> aws.cognito.UserPoolClient:

@@ -36,6 +36,7 @@ from infra.data import (
 )
 from infra.edge import Domain, DomainArgs, SignInDomain, SignInDomainArgs, WebAcl, WebAclArgs
 from infra.identity import CALLBACK_URLS, Identity, IdentityArgs, sign_in_host
+from infra.mail import Sender, SenderArgs
 from infra.naming import Names
 from infra.network import FlowLog, FlowLogArgs, Network, NetworkArgs, NetworkPlanError, find_network
 from infra.observability import AuditTrail, AuditTrailArgs, ServiceAlarms, ServiceAlarmsArgs, WebAclLog, WebAclLogArgs
@@ -43,7 +44,7 @@ from infra.private_dns import PrivateDns, PrivateDnsArgs
 from infra.rotation import Rotation, RotationArgs
 from infra.scaling import ApiScaling, ApiScalingArgs, WorkerScaling, WorkerScalingArgs
 from infra.scanning import MalwareScan, MalwareScanArgs
-from infra.setting_types import Vpn
+from infra.setting_types import ThreatProtection, Vpn
 from infra.token_exchange import TokenExchange, TokenExchangeArgs
 from infra.vpn import ClientVpn, ClientVpnArgs
 
@@ -171,9 +172,11 @@ def main() -> None:
             top,
         )
         lambdas["rotation"] = rotation.function_name
+    warned = settings.domain and settings.threat_protection is not ThreatProtection.OFF
+    sender = Sender("sign-ins", SenderArgs(settings=settings), top) if warned else None
     identity = Identity(
         "identity",
-        IdentityArgs(names=names, settings=settings, logs_key_arn=keys.logs_arn),
+        IdentityArgs(names=names, settings=settings, logs_key_arn=keys.logs_arn, sender=sender),
         top,
     )
     authorizer = Authorizer(

@@ -47,6 +47,7 @@ from local_cloud import (
     moto_fixes_refusals,
     moto_fixes_s3,
     moto_fixes_secretsmanager,
+    moto_fixes_ses,
     post_policy,
 )
 from local_cloud.moto_patching import FixDoesNotFit, add, replace
@@ -731,6 +732,7 @@ def apply() -> None:
         *moto_fixes_ec2.FIXES,
         *moto_fixes_logs.FIXES,
         *moto_fixes_secretsmanager.FIXES,
+        *moto_fixes_ses.FIXES,
         *moto_fixes_refusals.FIXES,
         *moto_fixes_s3.FIXES,
         *moto_fixes_guardduty.FIXES,

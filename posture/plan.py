@@ -58,6 +58,7 @@ COMPUTED: dict[str, list[str]] = {
     "aws:apigateway/stage:Stage": ["invokeUrl"],
     "aws:apigateway/domainName:DomainName": ["regionalDomainName", "regionalZoneId"],
     "aws:route53/record:Record": ["fqdn"],
+    "aws:ses/domainIdentity:DomainIdentity": ["verificationToken"],
     "aws:cognito/userPoolDomain:UserPoolDomain": ["cloudfrontDistribution", "cloudfrontDistributionZoneId"],
 }
 

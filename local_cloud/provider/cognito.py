@@ -442,10 +442,23 @@ class RiskConfiguration(ResourceType):
     required = frozenset({"userPoolId"})
     replaces = frozenset({"userPoolId"})
     nested: ClassVar = {
-        "accountTakeoverRiskConfiguration": {"actions": {"lowAction": ACTION, "mediumAction": ACTION, "highAction": ACTION}},
+        "accountTakeoverRiskConfiguration": {
+            "actions": {"lowAction": ACTION, "mediumAction": ACTION, "highAction": ACTION},
+            "notifyConfiguration": {"from": None, "sourceArn": None},
+        },
         "compromisedCredentialsRiskConfiguration": {"eventFilters": None, "actions": {"eventAction": None}},
     }
     unique = "userPoolId"
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        # https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_AccountTakeoverActionType.html
+        takeover = one(inputs.get("accountTakeoverRiskConfiguration"))
+        actions = one((takeover if isinstance(takeover, dict) else {}).get("actions")) or {}
+        notifying = [name for name, action in actions.items() if isinstance(one(action), dict) and one(action).get("notify")]
+        if notifying and not takeover.get("notifyConfiguration"):
+            reason = f"{', '.join(sorted(notifying))} notify, which needs a notifyConfiguration"
+            return [Failure("accountTakeoverRiskConfiguration", reason)]
+        return []
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         self._put(aws, inputs)

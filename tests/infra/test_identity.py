@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -143,6 +144,11 @@ def test_prod_blocks_leaked_passwords_and_risky_sign_ins_and_keeps_a_log_of_sign
         "mediumAction": "BLOCK",
         "highAction": "BLOCK",
     }
+    assert {name: action["notify"] for name, action in actions.items()} == {
+        "lowAction": False,
+        "mediumAction": True,
+        "highAction": True,
+    }
     (delivery,) = plan.one("cognito/logDeliveryConfiguration:LogDeliveryConfiguration").inputs["logConfigurations"]
     assert (delivery["eventSource"], delivery["logLevel"]) == ("userAuthEvents", "INFO")
     logs = plan.one("cloudwatch/logGroup:LogGroup", "identity")
@@ -151,6 +157,33 @@ def test_prod_blocks_leaked_passwords_and_risky_sign_ins_and_keeps_a_log_of_sign
     assert logs.inputs["retentionInDays"] == plan.settings.log_retention_days
     assert logs.inputs["kmsKeyId"]
     assert logs.protect is True
+
+
+def test_people_hear_of_risky_sign_ins_from_the_domain_which_this_pool_alone_may_use(planned: Any) -> None:
+    plan = planned("prod")
+    risk = plan.one("cognito/riskConfiguration:RiskConfiguration")
+    sender = "arn:aws:DomainIdentityVerification/sign-ins"
+    notices = risk.inputs["accountTakeoverRiskConfiguration"]["notifyConfiguration"]
+    assert notices == {"from": f"no-reply@{plan.settings.domain}", "sourceArn": sender}
+    policy = plan.one("ses/identityPolicy:IdentityPolicy")
+    assert policy.inputs["identity"] == plan.settings.domain
+    assert policy.urn in risk.dependencies
+    (statement,) = json.loads(policy.inputs["policy"])["Statement"]
+    assert statement["Principal"] == {"Service": ["email.cognito-idp.amazonaws.com"]}
+    assert set(statement["Action"]) == {"ses:SendEmail", "ses:SendRawEmail"}
+    assert statement["Resource"] == [sender]
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "123456789012"},
+        "ArnLike": {"aws:SourceArn": "arn:aws:UserPool/identity"},
+    }
+
+
+def test_without_a_domain_nobody_is_written_to_and_risky_sign_ins_are_blocked_all_the_same(run: Callable[..., Any]) -> None:
+    plan = run("dev", {"heartmap:threat_protection": "enforced"})
+    takeover = plan.one("cognito/riskConfiguration:RiskConfiguration").inputs["accountTakeoverRiskConfiguration"]
+    assert "notifyConfiguration" not in takeover
+    assert takeover["actions"]["highAction"] == {"eventAction": "BLOCK", "notify": False}
+    assert not plan.of("ses/domainIdentity:DomainIdentity")
 
 
 def test_without_federation_the_pool_is_the_only_identity_provider(plan: Any) -> None:

@@ -16,10 +16,10 @@ from infra import program
 ROOT = Path(__file__).resolve().parents[2]
 
 OUTPUTS = {
-    "api_url", "region", "user_pool_id", "client_id", "program_client_id", "issuer", "authorize_url", "token_url", "rest_api_id", "stage_name",
-    "stage_arn", "web_acl_arn", "authorizer_function", "audit_log_group", "load_balancer_arn", "target_group_arn", "vpc_link_id",
-    "cluster", "api_service", "worker_service", "uploads_bucket", "results_bucket", "jobs_table", "config_table",
-    "api_keys_table", "queue_url", "dead_letter_queue_url", "callback_urls", "internal_host",
+    "api_url", "region", "user_pool_id", "client_id", "program_client_id", "issuer", "authorize_url", "token_url",
+    "rest_api_id", "stage_name", "stage_arn", "web_acl_arn", "authorizer_function", "audit_log_group", "load_balancer_arn",
+    "target_group_arn", "vpc_link_id", "cluster", "api_service", "worker_service", "uploads_bucket", "results_bucket",
+    "jobs_table", "config_table", "api_keys_table", "queue_url", "dead_letter_queue_url", "callback_urls", "internal_host",
     "token_log_group", "token_policy_arn",
 }  # fmt: skip
 WITH_A_BASTION = {"bastion_group", "session_document", "operator_policy_arn"}
@@ -50,12 +50,19 @@ COMPONENT_TYPES = {
     "heartmap:observability:WebAclLog",
 }
 BESIDE_A_BASTION = {"heartmap:bastion:Bastion", "heartmap:private_dns:PrivateDns"}
-WITH_A_DOMAIN = {"heartmap:certificates:IssuedCertificate", "heartmap:edge:Domain", "heartmap:edge:SignInDomain"}
+WITH_A_DOMAIN = {
+    "heartmap:certificates:IssuedCertificate",
+    "heartmap:edge:Domain",
+    "heartmap:edge:SignInDomain",
+    "heartmap:mail:Sender",
+}
 
 # Each module may import those before it: as the request and its data flow.
 MODULE_ORDER = [
-    "setting_types", "settings", "naming", "iam", "alarms", "certificates", "network", "data", "functions", "scanning", "build_context", "compute", "scaling", "identity", "key_set", "authorizer", "rotation",
-    "token_exchange", "gateway_responses", "request_models", "api", "waf_rules", "edge", "change_alarms", "observability", "private_dns", "bastion", "vpn", "program",
+    "setting_types", "settings", "naming", "iam", "alarms", "certificates", "network", "data", "functions", "scanning",
+    "build_context", "compute", "scaling", "mail", "identity", "key_set", "authorizer", "rotation", "token_exchange",
+    "gateway_responses", "request_models", "api", "waf_rules", "edge", "change_alarms", "observability", "private_dns",
+    "bastion", "vpn", "program",
 ]  # fmt: skip
 
 # Inputs that hold a secret value.

@@ -124,7 +124,7 @@ def test_a_group_of_threat_protection_settings_needs_the_plan_that_has_them(refu
 
 
 def test_threat_protection_its_actions_and_its_log_can_be_set_changed_and_taken_away(
-    make: Callable[..., Any], cloud: Any
+    make: Callable[..., Any], refusals: Callable[..., list[str]], cloud: Any
 ) -> None:
     add_ons = {"advancedSecurityMode": "AUDIT", "advancedSecurityAdditionalFlows": {"customAuthMode": "AUDIT"}}
     pool = make(POOL, name="guarded", userPoolTier="PLUS", userPoolAddOns=add_ons)
@@ -132,17 +132,23 @@ def test_threat_protection_its_actions_and_its_log_can_be_set_changed_and_taken_
     found = cognito.describe_user_pool(UserPoolId=pool.id)["UserPool"]["UserPoolAddOns"]
     assert found == {"AdvancedSecurityMode": "AUDIT", "AdvancedSecurityAdditionalFlows": {"CustomAuthMode": "AUDIT"}}
 
-    block = {"eventAction": "BLOCK", "notify": False}
+    block = {"eventAction": "BLOCK", "notify": True}
+    notices = {"from": "no-reply@example.org", "sourceArn": "arn:aws:ses:us-east-1:123456789012:identity/example.org"}
+    takeover = {"actions": {"highAction": block}, "notifyConfiguration": notices}
+    token = "aws:cognito/riskConfiguration:RiskConfiguration"
+    (reason,) = refusals(token, userPoolId=pool.id, accountTakeoverRiskConfiguration={"actions": {"highAction": block}})
+    assert reason == "highAction notify, which needs a notifyConfiguration"
     made = make(
-        "aws:cognito/riskConfiguration:RiskConfiguration",
+        token,
         userPoolId=pool.id,
-        accountTakeoverRiskConfiguration={"actions": {"highAction": block}},
+        accountTakeoverRiskConfiguration=takeover,
         compromisedCredentialsRiskConfiguration={"eventFilters": ["SIGN_IN"], "actions": {"eventAction": "BLOCK"}},
     )
     assert made.drift() == {}
-    made.update(accountTakeoverRiskConfiguration={"actions": {"highAction": block, "mediumAction": block}})
+    made.update(accountTakeoverRiskConfiguration=takeover | {"actions": {"highAction": block, "mediumAction": block}})
     found = cognito.describe_risk_configuration(UserPoolId=pool.id)["RiskConfiguration"]
-    assert found["AccountTakeoverRiskConfiguration"]["Actions"]["MediumAction"] == {"EventAction": "BLOCK", "Notify": False}
+    assert found["AccountTakeoverRiskConfiguration"]["Actions"]["MediumAction"] == {"EventAction": "BLOCK", "Notify": True}
+    assert found["AccountTakeoverRiskConfiguration"]["NotifyConfiguration"]["From"] == "no-reply@example.org"
     assert found["CompromisedCredentialsRiskConfiguration"] == {"EventFilter": ["SIGN_IN"], "Actions": {"EventAction": "BLOCK"}}
     assert made.drift() == {}
     made.delete()
