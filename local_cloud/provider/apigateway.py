@@ -732,7 +732,7 @@ class UsagePlan(ResourceType):
             patches += [replacing(f"/throttle/{name}", limits[name]) | {"op": "add"} for name in sorted(limits)]
         before, after = self._stages(old), self._stages(new)
         # A stage whose limits change is taken out and put in again: what the program no longer says is then gone.
-        patches += self._without(name for name in before if before[name] != after.get(name))
+        patches += self._without(name for name in self._live_stages(aws, resource_id) if before.get(name) != after.get(name))
         for name in sorted(name for name in after if after[name] != before.get(name)):
             patches.append({"op": "add", "path": "/apiStages", "value": name})
             patches += [
@@ -745,14 +745,20 @@ class UsagePlan(ResourceType):
         _update_tags(aws, old["arn"], old, new)
         return {}
 
-    def delete(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> None:
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
         client = aws.client("apigateway")
         with ignoring_gone():
             # A plan with stages is not deleted.
-            patches = self._without(self._stages(state))
+            patches = self._without(self._live_stages(aws, resource_id))
             if patches:
                 client.update_usage_plan(usagePlanId=resource_id, patchOperations=patches)
             client.delete_usage_plan(usagePlanId=resource_id)
+
+    @staticmethod
+    def _live_stages(aws: Aws, resource_id: str) -> list[str]:
+        """The stages that are there now: an attempt before this one may have got half-way."""
+        plan = aws.client("apigateway").get_usage_plan(usagePlanId=resource_id)
+        return [f"{stage['apiId']}:{stage['stage']}" for stage in plan.get("apiStages") or []]
 
     def _without(self, stages: Iterable[str]) -> list[dict[str, str]]:
         return [{"op": "remove", "path": "/apiStages", "value": name} for name in sorted(stages)]
