@@ -274,7 +274,7 @@ class Bastion(pulumi.ComponentResource):
             max_size=1,
             desired_capacity=1,
             vpc_zone_identifiers=self._args.network.subnet_ids,
-            launch_template=aws.autoscaling.GroupLaunchTemplateArgs(id=template.id, version=template.latest_version.apply(str)),
+            launch_template=aws.autoscaling.GroupLaunchTemplateArgs(id=template.id, version="$Latest"),
             tags=[
                 aws.autoscaling.GroupTagArgs(key=key, value=value, propagate_at_launch=False)
                 for key, value in {**self._args.tags, "Name": names.of("bastion")}.items()

@@ -49,7 +49,6 @@ COMPUTED: dict[str, list[str]] = {
     "aws:sqs/queue:Queue": ["url"],
     "aws:ecr/repository:Repository": ["repositoryUrl"],
     "aws:lb/loadBalancer:LoadBalancer": ["arnSuffix", "dnsName", "zoneId"],
-    "aws:ec2/launchTemplate:LaunchTemplate": ["latestVersion"],
     "aws:route53/zone:Zone": ["zoneId"],
     "aws:lb/targetGroup:TargetGroup": ["arnSuffix"],
     "awsx:ecr:Image": ["imageUri"],

@@ -97,7 +97,7 @@ def test_the_group_has_one_instance_in_the_private_subnets_once_they_are_connect
     assert group.inputs["vpcZoneIdentifiers"] == [f"Subnet/{subnet.name}" for subnet in plan.of("ec2/subnet:Subnet")]
     assert group.inputs["launchTemplate"] == {
         "id": "LaunchTemplate/bastion",
-        "version": "LaunchTemplate/bastion/latestVersion",
+        "version": "$Latest",
     }
     network = {resource.urn for resource in plan.resources if resource.parent.endswith("Network::network") and resource.custom}
     assert network <= set(group.dependencies)
