@@ -30,7 +30,14 @@ local: .venv/.installed ## the whole system on this machine, checked end to end;
 local-down: ## stop it; no process is left
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_cloud down; else echo 'Nothing is installed here, so nothing runs.'; fi
 
-test: .venv/.installed ## every test
+# Each scanner has an environment of its own: their dependencies exclude ours, and each other's.
+SCANNERS := .tools/scanners/checkov/.installed .tools/scanners/prowler/.installed
+.tools/scanners/%/.installed: posture/scanners/%.txt .venv/.installed
+	"$(PYTHON)" -m venv --clear --without-pip $(@D)
+	$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@touch $@
+
+test: .venv/.installed $(SCANNERS) ## every test
 	@# Found or built first: tests that run side by side would each build it.
 	@$(BIN)/python -m local_cloud.engine > /dev/null
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
@@ -51,7 +58,8 @@ lock: .venv/.installed ## compile the requirements files, with hashes, from thei
 	  --no-emit-index-url --custom-compile-command 'make lock' "$$@"; }; \
 	compile requirements.in -o requirements.txt; \
 	for part in lambda_authorizer heartmap_service; do \
-	  compile -c requirements.txt $$part/requirements.in -o $$part/requirements.txt; done
+	  compile -c requirements.txt $$part/requirements.in -o $$part/requirements.txt; done; \
+	for scanner in checkov prowler; do compile posture/scanners/$$scanner.in -o posture/scanners/$$scanner.txt; done
 
 clean: local-down ## remove what was installed, built and kept
 	rm -rf .venv .tools .local

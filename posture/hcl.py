@@ -35,6 +35,8 @@ ARGUMENTS = {
     "key": "key",
 }
 FUNCTION_NAME = {"lambda/function:Function": {"name": "function_name"}}
+# What others refer to by a name that the program gives itself.
+NAMED_BY = {"aws:s3/bucket:Bucket": "bucket", "aws:apigateway/stage:Stage": "stageName"}
 # Values that are maps, and not nested blocks.
 MAPS = {
     "tags", "variables", "requestParameters", "responseParameters", "responseTemplates", "requestModels", "triggers",
@@ -64,7 +66,7 @@ def singular(name: str) -> str:
     """The name of one of a list of blocks."""
     if name in PLURAL_BLOCKS:
         return snake(name)
-    for ending, short in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("s", "")):
+    for ending, short in (("ies", "y"), ("iases", "ias"), ("xes", "x"), ("s", "")):
         if name.endswith(ending) and not name.endswith("ss"):
             return snake(name.removesuffix(ending) + short)
     return snake(name)
@@ -84,18 +86,18 @@ def render(plan: Plan) -> str:
 class _Writer:
     def __init__(self, plan: Plan) -> None:
         self._references: dict[str, str] = {}
-        self._buckets: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         for resource in plan.resources:
             if resource.type.startswith("aws:"):
                 name = f"{type_name(resource)}.{label(resource)}"
                 self._references |= {resource.id: f"{name}.id", f"arn:aws:{resource.id}": f"{name}.arn"}
-                if resource.type == "aws:s3/bucket:Bucket":
-                    self._buckets[resource.inputs["bucket"]] = f"{name}.id"
+                if argument := NAMED_BY.get(resource.type):
+                    self._names[resource.inputs[argument]] = f"{name}.{snake(argument)}"
 
     def block(self, resource: Registration) -> str:
         renamed = FUNCTION_NAME.get(resource.type.removeprefix("aws:"), {})
         inputs = {renamed.get(key, ARGUMENTS.get(key, key)): value for key, value in resource.inputs.items()}
-        own = resource.inputs.get("bucket") if resource.type == "aws:s3/bucket:Bucket" else None
+        own = NAMED_BY.get(resource.type) and resource.inputs[NAMED_BY[resource.type]]
         lines = "\n".join(self._lines(inputs, "  ", own))
         return f'resource "{type_name(resource)}" "{label(resource)}" {{\n{lines}\n}}\n'
 
@@ -119,13 +121,23 @@ class _Writer:
             return "[" + ", ".join(self._value(item) for item in value) + "]"
         if isinstance(value, dict):
             return "{" + ", ".join(f"{json.dumps(key)} = {self._value(item)}" for key, item in value.items()) + "}"
-        if isinstance(value, str) and value != own:
-            if value in self._buckets:
-                return self._buckets[value]
-            if value in self._references:
-                return self._references[value]
+        if isinstance(value, str) and value != own and (reference := self._reference(value)):
+            return reference
         # HCL reads "${" as an expression.
         return json.dumps(value).replace("${", "$${").replace("%{", "%%{")
+
+    def _reference(self, value: str) -> str | None:
+        """What a text refers to: a resource, its ARN, all of its streams (``:*``), or another attribute of it."""
+        if value in self._names:
+            return self._names[value]
+        if value in self._references:
+            return self._references[value]
+        if value.removesuffix(":*") in self._references:
+            return f'"${{{self._references[value.removesuffix(":*")]}}}:*"'
+        owner, _, attribute = value.rpartition("/")
+        if owner in self._references:
+            return f"{self._references[owner].removesuffix('.id')}.{snake(attribute)}"
+        return None
 
 
 def _is_plain(value: Any) -> bool:

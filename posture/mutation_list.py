@@ -44,8 +44,13 @@ GATEWAY = (
 )
 
 WEB_ACL = (
-    _says("edge", "5", "((name, args.stage_arn), ", "("),
-    _says("edge", "34", ', (f"{name}-sign-in", args.identity.user_pool_arn))', ",)"),
+    _says(
+        "edge",
+        "5",
+        '(name, args.stage_arn), (f"{name}-sign-in", args.identity.user_pool_arn)',
+        "(name, args.identity.user_pool_arn),",
+    ),
+    _says("edge", "34", '(name, args.stage_arn), (f"{name}-sign-in", args.identity.user_pool_arn)', "(name, args.stage_arn),"),
     _says("waf_rules", "18", "_managed(args, KNOWN_BAD), ", ""),
     _says("waf_rules", "18", "_managed(args, COMMON), ", ""),
     _says("waf_rules", "18", "_managed(args, REPUTATION), ", ""),

@@ -76,7 +76,7 @@ def read(text: str) -> Page:
         for number in numbers.split(", "):
             exceptions.setdefault(number, []).append(_excuse(*cells))
     scanners = [
-        Finding(check.strip("`"), resources.strip("`"), _excuse(stacks, *cells))
+        Finding(check.strip("`"), resources.strip("`").replace("\\|", "|"), _excuse(stacks, *cells))
         for check, stacks, resources, *cells in _rows(text, SCANNERS_HEAD)
     ]
     return Page(controls, exceptions, scanners)
