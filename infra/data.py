@@ -47,6 +47,7 @@ RECEIVES_BEFORE_DEAD = 3
 DEAD_LETTERS_KEPT_SECONDS = 14 * 24 * 3600
 
 EVENTS = "events.amazonaws.com"
+QUEUE = "work"
 
 KEY_DELETION_DAYS = 30
 SECRET_BYTES = 32
@@ -111,13 +112,16 @@ class Keys(pulumi.ComponentResource):
 
         https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
         """
+        key, value = "aws:SourceAccount", self._names.account
+        if service == EVENTS:
+            # EventBridge tells KMS no account that it acts for. SQS tells the queue that a data key is for.
+            key, value = "kms:EncryptionContext:aws:sqs:arn", self._names.arn("sqs", self._names.of(QUEUE))
         return Statement(
             sid=sid,
             principals={"Service": (service,)},
             actions=("kms:Decrypt", "kms:GenerateDataKey"),
             resources=("*",),
-            # EventBridge says to KMS neither for whom nor for which rule it acts; the queue's own policy asks for both.
-            conditions={} if service == EVENTS else {"StringEquals": {"aws:SourceAccount": self._names.account}},
+            conditions={"StringEquals": {key: value}},
             reason="in a key policy * is this key alone",
         )
 
@@ -528,7 +532,7 @@ class Queue(pulumi.ComponentResource):
         )
         queue = aws.sqs.Queue(
             "work",
-            name=args.names.of("work"),
+            name=args.names.of(QUEUE),
             kms_master_key_id=args.key_arn,
             visibility_timeout_seconds=VISIBILITY_SECONDS,
             receive_wait_time_seconds=20,

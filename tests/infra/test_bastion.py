@@ -14,9 +14,15 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 STACKS = ("dev", "prod")
 
 
+_plans: dict[str, Any] = {}
+
+
 @pytest.fixture(params=STACKS)
-def plan(request: pytest.FixtureRequest, planned: Callable[[str], Any]) -> Any:
-    return planned(request.param)
+def plan(request: pytest.FixtureRequest, run: Callable[..., Any]) -> Any:
+    """The plan of each stack with a bastion, which dev has by choice."""
+    if request.param not in _plans:
+        _plans[request.param] = run(request.param, {"heartmap:bastion": "true"})
+    return _plans[request.param]
 
 
 def name_of(plan: Any, purpose: str) -> str:
@@ -32,10 +38,10 @@ def template(plan: Any) -> dict[str, Any]:
     return plan.one("ec2/launchTemplate:LaunchTemplate").inputs
 
 
-def test_local_has_no_bastion(planned: Callable[[str], Any]) -> None:
-    local = planned("local")
-    assert not local.of("autoscaling/group:Group")
-    assert not local.of("ssm/document:Document")
+@pytest.mark.parametrize("stack", ["local", "dev"])
+def test_a_stack_without_a_bastion_has_nothing_of_it(planned: Callable[[str], Any], stack: str) -> None:
+    assert not planned(stack).of("autoscaling/group:Group")
+    assert not planned(stack).of("ssm/document:Document")
 
 
 def test_the_instance_has_no_public_address_and_its_own_security_group(plan: Any) -> None:
@@ -105,22 +111,19 @@ def test_the_group_has_one_instance_in_the_private_subnets_once_they_are_connect
     assert group.ignored == ["desiredCapacity"]
 
 
-@pytest.mark.parametrize(
-    ("stack", "times"),
-    [
-        ("dev", {0: "0 18 * * MON,TUE,WED,THU,FRI", 1: "0 8 * * MON,TUE,WED,THU,FRI"}),
-        ("prod", {0: "0 3 * * SUN", 1: "15 3 * * SUN"}),
-    ],
-)
-def test_the_instance_is_off_outside_working_hours_and_never_old(
-    planned: Callable[[str], Any], stack: str, times: dict[int, str]
-) -> None:
-    schedules = [one.inputs for one in planned(stack).of("autoscaling/schedule:Schedule") if "bastion" in one.name]
-    assert {one["desiredCapacity"]: one["recurrence"] for one in schedules} == times
+TIMES = {
+    "dev": {0: "0 18 * * MON,TUE,WED,THU,FRI", 1: "0 8 * * MON,TUE,WED,THU,FRI"},
+    "prod": {0: "0 3 * * SUN", 1: "15 3 * * SUN"},
+}
+
+
+def test_the_instance_is_off_outside_working_hours_and_never_old(plan: Any) -> None:
+    schedules = [one.inputs for one in plan.of("autoscaling/schedule:Schedule") if "bastion" in one.name]
+    assert {one["desiredCapacity"]: one["recurrence"] for one in schedules} == TIMES[plan.stack]
     for one in schedules:
         assert (one["minSize"], one["maxSize"]) == (0, 1)
-        assert one["timeZone"] == planned(stack).settings.time_zone
-        assert one["autoscalingGroupName"] == f"heartmap-{stack}-bastion"
+        assert one["timeZone"] == plan.settings.time_zone
+        assert one["autoscalingGroupName"] == name_of(plan, "bastion")
 
 
 def test_a_schedule_tells_minutes_and_hours() -> None:

@@ -1,5 +1,6 @@
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 from infra.data import new_authorizer_secret, service_secret
@@ -239,8 +240,15 @@ def test_keys_rotate_and_only_the_named_services_use_them(plan: Any) -> None:
         account, *uses = json.loads(key.inputs["policy"])["Statement"]
         assert account["Principal"] == {"AWS": ["arn:aws:iam::123456789012:root"]}
         assert [use["Principal"]["Service"] for use in uses] == [[service] for service in services[key.name]]
-        # EventBridge names no account to KMS: a condition on it would refuse every notice.
-        assert all(use["Principal"]["Service"] == ["events.amazonaws.com"] or use["Condition"] for use in uses)
+        assert all(use["Condition"] for use in uses)
+
+
+def test_eventbridge_uses_the_key_for_the_queue_alone(planned: Callable[[str], Any]) -> None:
+    policy = json.loads(planned("prod").one("kms/key:Key", "data").inputs["policy"])["Statement"]
+    queue = planned("prod").one("sqs/queue:Queue", "work").inputs["name"]
+    assert policy[1]["Condition"] == {
+        "StringEquals": {"kms:EncryptionContext:aws:sqs:arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:{queue}"}
+    }
 
 
 def test_log_groups_are_encrypted_and_do_not_grow_for_ever(plan: Any) -> None:
