@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pulumi.runtime import rpc
+
 from posture.plan import Plan, Registration
 
 # Where Terraform's name of a type is not its module and its own name in snake case.
@@ -96,7 +98,11 @@ class _Writer:
 
     def block(self, resource: Registration) -> str:
         renamed = FUNCTION_NAME.get(resource.type.removeprefix("aws:"), {})
-        inputs = {renamed.get(key, ARGUMENTS.get(key, key)): value for key, value in resource.inputs.items()}
+        inputs = {
+            renamed.get(key, ARGUMENTS.get(key, key)): value
+            for key, value in resource.inputs.items()
+            if not rpc.is_rpc_secret(resource.raw[key])
+        }
         own = NAMED_BY.get(resource.type) and resource.inputs[NAMED_BY[resource.type]]
         lines = "\n".join(self._lines(inputs, "  ", own))
         return f'resource "{type_name(resource)}" "{label(resource)}" {{\n{lines}\n}}\n'

@@ -131,10 +131,11 @@ NETWORK = (
 )
 
 DATA = (
-    _left_out("data", "91", "s3.BucketPublicAccessBlock"),
+    _set("data", "91", "s3.BucketPublicAccessBlock", "bucket", "'elsewhere'"),
     _set("data", "91", "s3.BucketPublicAccessBlock", "block_public_policy", "False"),
-    _says("data", "92", 'own_account_only(args.account, everything, "s3:*")', 'tls_only((bucket.arn,), "s3:GetObject")'),
-    _says("data", "93", 'tls_only(everything, "s3:*"), ', ""),
+    _says("data", "92", ', own_account_only(args.account, everything, "s3:*")', ","),
+    _says("data", "93", 'guards = (tls_only(everything, "s3:*"), ', "guards = (*(), "),
+    _says("iam", "93", '"aws:SecureTransport": "false"', '"aws:SecureTransport": "true"'),
     _says("data", "94", "if args.access_logs is not None:", "if False:"),
     _left_out("data", "95", "s3.BucketLifecycleConfiguration"),
     _left_out("data", "95", "BucketLifecycleConfigurationRuleArgs", "abort_incomplete_multipart_upload"),
@@ -153,19 +154,19 @@ DATA = (
     _left_out("data", "146", "dynamodb.Table", "deletion_protection_enabled"),
     _left_out("data", "148", "sqs.Queue", "kms_master_key_id"),
     _left_out("data", "148", "sqs.Queue", "redrive_policy"),
-    _says("data", "148", 'tls_only((queue.arn,), "sqs:*"), ', ""),
-    _says("scanning", "150-152", "aws.guardduty.MalwareProtectionPlan(", "dict("),
+    _says("data", "148", 'guards = (tls_only((queue.arn,), "sqs:*"), ', "guards = (*(), "),
+    _left_out("scanning", "150-152", "guardduty.MalwareProtectionPlan"),
     _says("data", "what_holds_data_is_protected_where_the_stack_is", "protect=args.protected", "protect=False"),
-    _says("data", "secrets_are_marked_as_secrets", "Output.secret(new_authorizer_secret())", "new_authorizer_secret()"),
 )
 
 IDENTITIES = (
-    _says("compute", "107", "self._args.data_key_arn", '"*"'),
+    _says("compute", BY_THE_PROGRAM, "resources=(self._args.data_key_arn,)", 'resources=("*",)'),
+    _says("compute", BY_THE_PROGRAM, "resources=(self._args.data_key_arn,)", 'resources=("*",), reason="all keys"'),
     _says("iam", "108", '"Action": sorted(self.actions)', '"Action": "*"'),
-    _says("compute", "109", '("sqs:SendMessage",)', '("sqs:*",)'),
-    _says("compute", "110", '("sqs:SendMessage",)', '("sqs:SendMessage", "iam:CreateRole")'),
-    _says("iam", "111", "if args.account:", "if False:"),
-    _left_out("iam", "112", "iam.Role", "assume_role_policy"),
+    _says("compute", "109", '("sqs:GetQueueAttributes", "sqs:SendMessage")', '("sqs:*",), reason="any"'),
+    _says("compute", BY_THE_PROGRAM, '"sqs:GetQueueAttributes", "sqs:SendMessage"', '"sqs:SendMessage", "iam:CreateRole"'),
+    _says("iam", "111", '{"aws:SourceAccount": args.account}', "{}"),
+    _says("iam", "111", '"Principal": {"Service": args.service}', '"Principal": {"AWS": "*"}'),
     _says(
         "iam",
         "112",
@@ -189,7 +190,7 @@ AUDIT = (
     _left_out("observability", "139", "cloudtrail.Trail", "cloud_watch_logs_group_arn"),
     _left_out("certificates", "142", "acm.Certificate", "validation_method"),
     _left_out("alarms", "149", "sns.Topic", "kms_master_key_id"),
-    _left_out("alarms", "149", "sns.TopicPolicy"),
+    _set("alarms", "149", "sns.TopicPolicy", "arn", "'elsewhere'"),
     _says("program", "everything_is_tagged", '"ManagedBy": "pulumi"', '"ManagedBy": "hand"'),
 )
 

@@ -5,6 +5,7 @@ notice: the number of a control, or the name of an invariant. The mutated module
 """
 
 import ast
+import gc
 import importlib
 import multiprocessing
 import sys
@@ -14,7 +15,7 @@ from types import ModuleType
 
 from posture.controls import CHECKS, findings
 from posture.invariants import INVARIANTS
-from posture.plan import ROOT, Plan
+from posture.plan import ROOT, Plan, plan_of
 
 MUTATED_PACKAGES = ("infra",)
 
@@ -175,6 +176,9 @@ def attempt(mutation: Mutation) -> Result:
 
 def attempt_all(mutations: Sequence[Mutation], processes: int) -> list[Result]:
     """Try mutations, each in a fork of this process, so that none sees another's modules."""
+    # What the plan needs is loaded once, and not in each fork.
+    plan_of("prod")
+    gc.freeze()
     context = multiprocessing.get_context("fork")
     with context.Pool(processes, maxtasksperchild=1) as pool:
         return pool.map(attempt, mutations, chunksize=1)

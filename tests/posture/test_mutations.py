@@ -24,6 +24,7 @@ def changed(**what: str) -> str:
     return mutated(Mutation(**{"module": "any", "noticed_by": "1", **what}), SOURCE)
 
 
+@pytest.mark.timeout(1800)
 def test_no_mutation_survives() -> None:
     results = attempt_all(MUTATIONS, os.cpu_count() or 1)
     survivors = [
@@ -38,13 +39,13 @@ def test_there_are_enough_of_them_and_no_two_alike() -> None:
 
 
 def test_every_control_that_production_meets_is_removed_once() -> None:
-    """But for what only forbids, where nothing can be removed, and what is another row's by its nature."""
+    """But for what only forbids, where there is nothing to remove, and what the program refuses before there is a plan."""
     met = {number for number, row in read(PAGE.read_text(encoding="utf-8")).controls.items() if "prod" in row.stacks}
     untried = met - {one.noticed_by for one in MUTATIONS}
     assert untried <= WITHOUT_A_MUTATION
 
 
-WITHOUT_A_MUTATION = {"6", "35", "50", "72", "77", "80", "141"}
+WITHOUT_A_MUTATION = {"6", "35", "50", "72", "77", "80", "107", "110", "141"}
 
 
 def test_the_checks_pass_where_nothing_is_removed() -> None:
