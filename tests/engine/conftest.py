@@ -96,10 +96,11 @@ class Account:
             "subnets": of_a_vpc(ec2.describe_subnets()["Subnets"]),
             "route tables": of_a_vpc(ec2.describe_route_tables()["RouteTables"]),
             "security groups": of_a_vpc(ec2.describe_security_groups()["SecurityGroups"]),
-            "endpoints": ec2.describe_vpc_endpoints()["VpcEndpoints"],
+            # A deleted endpoint stays to be seen for a while.
+            "endpoints": [one for one in ec2.describe_vpc_endpoints()["VpcEndpoints"] if one["State"] != "deleted"],
             "load balancers": elb.describe_load_balancers()["LoadBalancers"],
             "target groups": elb.describe_target_groups()["TargetGroups"],
-            # A deleted cluster stays to be seen for a while, as INACTIVE.
+            # So does a deleted cluster, as INACTIVE.
             "clusters": [cluster["clusterName"] for cluster in clusters if cluster["status"] == "ACTIVE"],
             "repositories": self.client("ecr").describe_repositories()["repositories"],
             "task definitions": ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"],
@@ -113,6 +114,16 @@ class Account:
             # A deleted key stays to be seen for its days of waiting.
             "keys": [key["KeyId"] for key in keys if key["KeyState"] == "Enabled" and key["KeyManager"] == "CUSTOMER"],
             "key aliases": [alias for alias in kms.list_aliases()["Aliases"] if not alias["AliasName"].startswith("alias/aws/")],
+            "topics": self.client("sns").list_topics()["Topics"],
+            "alarms": self.client("cloudwatch").describe_alarms()["MetricAlarms"],
+            "event rules": self.client("events").list_rules()["Rules"],
+            "trails": self.client("cloudtrail").describe_trails()["trailList"],
+            "parameters": self.client("ssm").describe_parameters()["Parameters"],
+            "documents": self.client("ssm").list_documents(Filters=[{"Key": "Owner", "Values": ["Self"]}])["DocumentIdentifiers"],
+            "Auto Scaling groups": self.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"],
+            "launch templates": ec2.describe_launch_templates()["LaunchTemplates"],
+            "instance profiles": iam.list_instance_profiles()["InstanceProfiles"],
+            "flow logs": ec2.describe_flow_logs()["FlowLogs"],
             "open attempts": httpx.get(f"{self.endpoint}/moto-api/attempts", timeout=30).json(),
         }
         return {name: things for name, things in found.items() if things}
@@ -154,6 +165,22 @@ class Engine:
 
     def up(self) -> dict[str, Any]:
         return self.run("result = deployment.up()\nprint(json.dumps([result.summary.resource_changes, outputs(result)]))")
+
+    def previews(self, stack_files: dict[str, str]) -> dict[str, list[list[str]]]:
+        """What an `up` with each stack file would do: [operation, type] of each resource that changes. AWS is not asked."""
+        plans = self.state / "stack-files.json"
+        plans.write_text(json.dumps(stack_files))
+        return self.run(
+            "found = {}\n"
+            "def on_event(event):\n"
+            "    if event.resource_pre_event and event.resource_pre_event.metadata.op != 'same':\n"
+            "        changes.append([event.resource_pre_event.metadata.op.value, event.resource_pre_event.metadata.type])\n"
+            f"for name, text in json.loads(Path({str(plans)!r}).read_text()).items():\n"
+            f"    (deployment.project / 'Pulumi.{self.stack}.yaml').write_text(text)\n"
+            "    changes = found[name] = []\n"
+            "    deployment.select().preview(on_event=on_event)\n"
+            "print(json.dumps(found))"
+        )
 
     def export(self) -> list[dict[str, Any]]:
         return self.run("print(json.dumps(deployment.select().export_stack().deployment))").get("resources", [])

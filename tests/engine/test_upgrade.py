@@ -31,6 +31,9 @@ KEPT = {
     "aws:apigateway/restApi:RestApi",
 }
 
+# What a program of the last commits made and this one takes away on purpose: the service's keys moved to a parameter.
+GIVEN_UP = {"aws:secretsmanager/secret:Secret::service"}
+
 
 def git(*arguments: str) -> bytes:
     return subprocess.run(["git", *arguments], cwd=PROJECT, check=True, capture_output=True, timeout=60).stdout
@@ -68,7 +71,8 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kept(resources: list[dict[str, Any]]) -> dict[str, str]:
-    return {resource["urn"]: resource["id"] for resource in resources if resource["type"] in KEPT}
+    named = {f"{resource['type']}::{resource['urn'].rpartition('::')[2]}": resource for resource in resources}
+    return {name: resource["id"] for name, resource in named.items() if resource["type"] in KEPT and name not in GIVEN_UP}
 
 
 def test_the_stack_of_the_previous_program_is_upgraded_in_place(engine_of: Callable[[str], Any], previous: Path) -> None:
@@ -86,7 +90,7 @@ def test_the_stack_of_the_previous_program_is_upgraded_in_place(engine_of: Calla
         shutil.copyfile(here / name, engine.project / name)
     engine.up()
     after = kept(engine.export())
-    assert {urn: after.get(urn) for urn in before} == before
+    assert {name: after.get(name) for name in before} == before
     changes, _ = engine.up()
     assert set(changes) == {"same"}
     engine.run("deployment.destroy()\nprint('{}')")

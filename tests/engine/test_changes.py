@@ -1,0 +1,129 @@
+"""A change of one setting touches what the setting is about and nothing else; what holds data is not made anew for anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.engine
+
+STACK = "dev"
+API_ROLLOUT = {"replace aws:ecs/taskDefinition:TaskDefinition", "update aws:ecs/service:Service"}
+WEB_ACL = {"update aws:wafv2/webAcl:WebAcl"}
+
+# Setting -> another value than the stack has, and every operation that this may lead to.
+CHANGES: dict[str, tuple[Any, set[str]]] = {
+    "mfa": ("required", {"update aws:cognito/userPool:UserPool"}),
+    "log_retention_days": (
+        60,
+        {
+            "update aws:cloudwatch/logGroup:LogGroup",
+            "update aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+        },
+    ),
+    "requests_per_minute": (77, WEB_ACL),
+    "sensitive_requests_per_minute": (11, WEB_ACL),
+    "waf_mode": ("count", WEB_ACL),
+    "anonymous_networks": ("block", WEB_ACL),
+    # A resource policy acts only once the API is deployed again.
+    "allowed_ipv4": (
+        ["192.0.2.0/24"],
+        {
+            "create aws:apigateway/restApiPolicy:RestApiPolicy",
+            "create aws:wafv2/ipSet:IpSet",
+            "replace aws:apigateway/deployment:Deployment",
+            "update aws:apigateway/stage:Stage",
+            *WEB_ACL,
+        },
+    ),
+    "api_memory": (512, API_ROLLOUT),
+    "max_upload_bytes": (1_048_576, API_ROLLOUT),
+    "worker_tasks_max": (3, {"update aws:appautoscaling/target:Target"}),
+    "working_hours": (
+        "MON-FRI 7-19",
+        {"update aws:appautoscaling/scheduledAction:ScheduledAction", "update aws:autoscaling/schedule:Schedule"},
+    ),
+    "endpoint_zones": (2, {"update aws:ec2/vpcEndpoint:VpcEndpoint"}),
+    "alarm_email": ("operator@example.org", {"create aws:sns/topicSubscription:TopicSubscription"}),
+    "deletion_protection": (
+        True,
+        {
+            "update aws:cognito/userPool:UserPool",
+            "update aws:dynamodb/table:Table",
+            "update aws:ecr/repository:Repository",
+            "update aws:lb/loadBalancer:LoadBalancer",
+            "update aws:s3/bucket:Bucket",
+            "update aws:secretsmanager/secret:Secret",
+        },
+    ),
+}
+
+HOLDS_DATA = {
+    "aws:s3/bucket:Bucket",
+    "aws:dynamodb/table:Table",
+    "aws:kms/key:Key",
+    "aws:cognito/userPool:UserPool",
+    "aws:secretsmanager/secret:Secret",
+}
+
+
+@pytest.fixture(scope="module")
+def engine(engine_of: Callable[[str], Any]) -> Any:
+    made = engine_of(STACK)
+    file = made.project / f"Pulumi.{STACK}.yaml"
+    # With everything that a setting may speak of.
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("  heartmap:bastion:")]
+    file.write_text("\n".join([*lines, "  heartmap:bastion: true"]) + "\n")
+    made.up()
+    return made
+
+
+@pytest.fixture(scope="module")
+def planned(engine: Any) -> dict[str, set[str]]:
+    """What the engine would do for each change, and for none ("")."""
+    file = engine.project / f"Pulumi.{STACK}.yaml"
+    lines = file.read_text().splitlines()
+
+    def with_setting(key: str, value: Any) -> str:
+        kept = [line for line in lines if not key or not line.startswith(f"  heartmap:{key}:")]
+        return "\n".join([*kept, f"  heartmap:{key}: {json.dumps(value)}"] if key else kept) + "\n"
+
+    files = {key: with_setting(key, value) for key, (value, _) in CHANGES.items()} | {"": with_setting("", None)}
+    steps = engine.previews(files)
+    return {
+        key: {f"{operation} {kind}" for operation, kind in found if kind.startswith("aws:") and "-" not in operation}
+        for key, found in steps.items()
+    }
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_change_of_one_setting_touches_only_what_it_should(planned: dict[str, set[str]], key: str) -> None:
+    assert planned[key] == CHANGES[key][1]
+
+
+def test_without_a_change_there_is_nothing_to_do(planned: dict[str, set[str]]) -> None:
+    assert planned[""] == set()
+
+
+def test_what_holds_data_is_protected_and_the_engine_refuses_to_replace_it(engine: Any) -> None:
+    engine.setting("deletion_protection: false", "deletion_protection: true")
+    engine.up()
+    resources = [resource for resource in engine.export() if resource["type"] in HOLDS_DATA]
+    assert {resource["type"] for resource in resources} == HOLDS_DATA
+    assert [resource["urn"] for resource in resources if not resource.get("protect")] == []
+
+    buckets = [bucket["Name"] for bucket in engine.client("s3").list_buckets()["Buckets"]]
+    refused = engine.run(
+        "from infra.naming import Names\n"
+        "original = Names.bucket\n"
+        "Names.bucket = lambda self, purpose: original(self, purpose) + '-2'\n"
+        "try:\n    deployment.up()\n"
+        "except deploy.DeployFailed as error:\n    print(json.dumps(str(error)))\n"
+        "else:\n    print('null')"
+    )
+    assert refused is not None, "the buckets were made anew"
+    assert "marked for protection" in refused
+    assert [bucket["Name"] for bucket in engine.client("s3").list_buckets()["Buckets"]] == buckets
