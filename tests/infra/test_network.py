@@ -321,7 +321,7 @@ def test_in_an_existing_vpc_the_stack_makes_security_groups_and_changes_nothing_
 def test_in_an_existing_vpc_services_are_reached_through_its_owners_endpoints_alone(
     run: Callable[..., Any], owner: Owner
 ) -> None:
-    plan = run("dev", EXISTING)
+    plan = run("dev", EXISTING | {"heartmap:bastion": "true"})
     callers = ("network-api", "network-worker", "network-bastion")
     ours = {flow for flow in FLOWS | BASTION_FLOWS if flow[1] != "network-endpoints"}
     assert flows(plan, "Ingress") == ours

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-KIND = "aws:ec2clientvpn"
-ENDPOINT = f"{KIND}/endpoint:Endpoint"
-ASSOCIATION, RULE = f"{KIND}/networkAssociation:NetworkAssociation", f"{KIND}/authorizationRule:AuthorizationRule"
+ENDPOINT = "aws:ec2clientvpn/endpoint:Endpoint"
+ASSOCIATION, RULE = (
+    "aws:ec2clientvpn/networkAssociation:NetworkAssociation",
+    "aws:ec2clientvpn/authorizationRule:AuthorizationRule",
+)
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/server"
 BY_CERTIFICATE = {
     "type": "certificate-authentication",

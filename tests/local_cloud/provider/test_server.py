@@ -103,6 +103,16 @@ class Engine:
         return wire.decode(getattr(answer, "return"))[0]
 
 
+def table(hash_key: str, **arguments: str) -> dict[str, Any]:
+    """The arguments of a table that is replaced when its key is another."""
+    return {
+        "billingMode": "PAY_PER_REQUEST",
+        "hashKey": hash_key,
+        "attributes": [{"name": hash_key, "type": "S"}],
+        **arguments,
+    }
+
+
 @pytest.fixture(scope="module")
 def engine(aws_endpoint: str) -> Engine:
     return Engine(aws_endpoint)
@@ -340,11 +350,11 @@ def test_ignored_changes_are_no_difference(engine: Engine) -> None:
 
 
 def test_a_replacement_of_the_same_name_is_made_after_the_old_one_is_gone(engine: Engine) -> None:
-    old = engine.checked(LOG_GROUP, {"name": "/same"})
-    made = engine.create(LOG_GROUP, old)
-    same = engine.diff(LOG_GROUP, made, old, engine.checked(LOG_GROUP, {"name": "/same", "kmsKeyId": "key"}))
-    assert (list(same.replaces), same.deleteBeforeReplace) == (["kmsKeyId"], True)
-    other = engine.diff(LOG_GROUP, made, old, engine.checked(LOG_GROUP, {"name": "/other", "kmsKeyId": "key"}))
+    old = engine.checked(TABLE, table("pk", name="same"))
+    made = engine.create(TABLE, old)
+    same = engine.diff(TABLE, made, old, engine.checked(TABLE, table("id", name="same")))
+    assert (list(same.replaces), same.deleteBeforeReplace) == (["hashKey"], True)
+    other = engine.diff(TABLE, made, old, engine.checked(TABLE, table("id", name="other")))
     assert other.deleteBeforeReplace is False
 
 
@@ -360,11 +370,11 @@ def test_a_name_that_the_program_leaves_out_is_made_once_and_kept(engine: Engine
 
 
 def test_a_replacement_of_a_made_up_name_needs_no_deletion_first(engine: Engine) -> None:
-    old = engine.checked(LOG_GROUP, {})
-    made = engine.create(LOG_GROUP, old)
-    new = engine.checked(LOG_GROUP, {"kmsKeyId": "key"}, old=wire.decode(old)[0])
-    answer = engine.diff(LOG_GROUP, made, old, new)
-    assert (list(answer.replaces), answer.deleteBeforeReplace) == (["kmsKeyId"], False)
+    old = engine.checked(TABLE, table("pk"))
+    made = engine.create(TABLE, old)
+    new = engine.checked(TABLE, table("id"), old=wire.decode(old)[0])
+    answer = engine.diff(TABLE, made, old, new)
+    assert (list(answer.replaces), answer.deleteBeforeReplace) == (["hashKey"], False)
 
 
 def test_another_region_replaces_the_provider(engine: Engine) -> None:
@@ -721,8 +731,8 @@ LIVES = [
     Life(
         LOG_GROUP,
         lambda t: {"name": "/heartmap/api", "retentionInDays": 30, "kmsKeyId": t.key_arn},
-        lambda _: {"retentionInDays": 365, **OWN_TAGS},
-        lambda _: {"kmsKeyId": "other"},
+        lambda t: {"retentionInDays": 365, **OWN_TAGS},
+        lambda _: {"name": "/heartmap/other"},
     ),
     Life(
         "aws:secretsmanager/secret:Secret",
