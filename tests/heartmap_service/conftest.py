@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import requests
 import scipy.sparse
+import structlog
 from moto import mock_aws
 from moto.moto_api._internal.models import moto_api_backend
 from starlette.testclient import TestClient
@@ -35,6 +36,12 @@ def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_at_the_start() -> None:
+    """What another test, or a program that it ran in this process, configured must not swallow lines."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

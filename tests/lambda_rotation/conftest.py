@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.moto_api._internal.models import moto_api_backend
 from moto.secretsmanager.models import secretsmanager_backends
 
 from infra.data import new_authorizer_secret, service_secret
@@ -84,6 +85,8 @@ def emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, "local")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
+        # Within another test's mock in the same process, this one begins with what is there.
+        moto_api_backend.reset()
         yield
 
 
