@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -197,9 +198,16 @@ class Driver:
         except auto.errors.CommandError as error:
             answer["failed"] = str(error)[-4000:]
         return answer | {
-            "state": self._stack.export_stack().deployment,
+            "state": self._checkpoint(),
             "struck": bool(order.get("fault")) and not self._fault_file.exists(),
         }
+
+    def _checkpoint(self) -> dict[str, Any]:
+        """The state; where the engine died while it wrote it, the one before, of which it keeps a copy for its operator."""
+        for file in (self._state / "backend").rglob("toy.json"):
+            if file.stat().st_size == 0:
+                shutil.copyfile(file.with_name("toy.json.bak"), file)
+        return self._stack.export_stack().deployment
 
 
 def main() -> None:
