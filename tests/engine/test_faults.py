@@ -25,7 +25,7 @@ PROJECT = HERE.parents[1]
 FAULTY = HERE / "faulty"
 CASES = HERE / "cases"
 KINDS = ("refused", "call", "cut", "died", "engine_died", "lost")
-first, _, last = os.environ.get("FAULT_SEEDS", "0:3").partition(":")
+first, _, last = os.environ.get("FAULT_SEEDS", "0:2").partition(":")
 SEEDS = range(int(first), int(last))
 
 Faults = dict[str, dict[str, Any]]
