@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ class Driver:
             "struck": bool(order.get("fault")) and not self._fault_file.exists(),
         }
 
-    def _checkpoint(self) -> dict[str, Any]:
+    def _checkpoint(self) -> Mapping[str, Any] | None:
         """The state; where the engine died while it wrote it, the one before, of which it keeps a copy for its operator."""
         for file in (self._state / "backend").rglob("toy.json"):
             if file.stat().st_size == 0:
