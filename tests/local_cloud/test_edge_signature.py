@@ -1,9 +1,9 @@
 """POST /token at the edge, in this process: real signatures by botocore, of users and role sessions of the emulated AWS."""
 
+import asyncio
 import base64
 import contextlib
 import hashlib
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
