@@ -55,4 +55,7 @@ def _assumptions(plans: Sequence[Plan]) -> str:
 
 def _sources() -> str:
     pages = sorted({price["source"] for price in book()["prices"].values()})
-    return "## Where the prices stand\n\n" + "\n".join(f"- <{url}>" for url in pages)
+    return (
+        "## Where the prices stand\n\nThey were written down without these pages at hand: compare before you rely on them.\n\n"
+        + "\n".join(f"- <{url}>" for url in pages)
+    )
