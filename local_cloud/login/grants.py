@@ -118,9 +118,9 @@ class RefreshTokens:
         self._tokens: Store[RefreshToken] = Store(0, clock)
 
     def issue(self, session: Session, seconds: float) -> str:
-        """A new token for the session, which ends so long after its first one: rotation does not make a session longer.
+        """A new token for the session, which ends so long after its first one: here, rotation does not make a session longer.
 
-        https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-refresh-token.html
+        It is the stricter of the two readings of what Cognito does, which no deployment here could tell.
         """
         if session.ends is None:
             session.ends = self._clock() + seconds
