@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from lambda_authorizer import assertion, config, handler, policy
 from lambda_authorizer.access_policy import ACCESS_POLICY, GROUPS, SCOPES, permits
 from lambda_authorizer.handler import Authorizer, Unauthorized
 from lambda_authorizer.reasons import ConfigurationError, Fault, Reason
+from lambda_authorizer.secret_store import FixedSecrets
 
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:heartmap-local-AbCdEf"
 ROUTES = [(rule.method, rule.route) for rule in ACCESS_POLICY]
@@ -41,6 +43,57 @@ def test_an_allow_carries_an_assertion_that_the_service_accepts(authorizer: Auth
         "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
     )
     assert answer["context"]["assertion"].startswith("v1.b2.")
+
+
+def test_what_is_kept_ready_for_one_caller_method_and_route_serves_no_other(
+    authorizer: Authorizer, pool, make_event, names, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = {subject: pool.token(sub=subject, groups=["admin"]) for subject in ("one", "two")}
+    people["three"] = pool.token(sub="three", groups=["viewer"])
+    calls = [("GET", "/config"), ("POST", "/config"), ("GET", "/models")]
+    # Everything twice: the second time all that can be kept is.
+    for _ in range(2):
+        for (method, route), (subject, token) in itertools.product(calls, people.items()):
+            event = make_event(method, route, f"Bearer {token}")
+            answer = authorizer.decide(event)
+            allowed = subject != "three" or method == "GET"
+            assert effect(answer) == ("Allow" if allowed else "Deny")
+            assert (answer["principalId"], answer["context"]["principal"]) == (subject, subject)
+            assert answer["policyDocument"]["Statement"][0]["Resource"] == event["methodArn"]
+            line = json.loads(capsys.readouterr().out)
+            assert (line["principal"], line["method"], line["route"]) == (subject, method, route)
+            if allowed:
+                said = assertion.verify(answer["context"]["assertion"], names.assertion_keys, now=time.time())
+                groups = frozenset({"viewer" if subject == "three" else "admin"})
+                assert (said.principal, said.groups, said.method, said.route) == (subject, groups, method, route)
+
+
+def test_what_differs_from_call_to_call_is_never_kept(authorizer: Authorizer, pool, make_event, names) -> None:
+    token = pool.token(groups=["viewer"])
+    for request_id in ("first", "second"):
+        event = make_event("GET", "/models", f"Bearer {token}")
+        event["requestContext"]["requestId"] = request_id
+        context = authorizer.decide(event)["context"]
+        assert context["request_id"] == request_id
+        assert assertion.verify(context["assertion"], names.assertion_keys, now=time.time()).request_id == request_id
+
+
+def test_the_next_call_is_signed_by_the_key_that_signs_now(environ: dict[str, str], pool, make_event) -> None:
+    authorizer = Authorizer(config.load(environ))
+    event = make_event("GET", "/models", f"Bearer {pool.token(groups=['viewer'])}")
+    authorizer.decide(event)
+    new = assertion.Keys("new", {"new": b"n" * 32})
+    held = authorizer._secrets.get(now=0, deadline=0)
+    authorizer._secrets = FixedSecrets(held._replace(assertion_keys=new))
+    assertion.verify(authorizer.decide(event)["context"]["assertion"], new.keys, now=time.time())
+
+
+def test_no_more_is_kept_ready_than_is_said(environ: dict[str, str], pool, make_event, monkeypatch: pytest.MonkeyPatch) -> None:
+    authorizer = Authorizer(config.load(environ))
+    monkeypatch.setattr(handler, "MAX_OPENINGS", 3)
+    for number in range(5):
+        authorizer.decide(make_event("GET", "/models", f"Bearer {pool.token(sub=str(number), groups=['viewer'])}"))
+    assert len(authorizer._openings) == 3
 
 
 def test_who_may_not_gets_a_deny_for_that_call_alone(authorizer: Authorizer, pool, make_event) -> None:
