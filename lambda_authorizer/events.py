@@ -18,8 +18,8 @@ _STAGE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):execute-api:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):"
     r"(?P<api>[A-Za-z0-9-]+)/(?P<stage>[A-Za-z0-9_-]+)/"
 )
-_METHOD = re.compile(r"[A-Z]+/")
-_METHOD_ARN = re.compile(f"{_STAGE_ARN.pattern}{_METHOD.pattern}.*")
+_METHOD = re.compile(r"[A-Z]+")
+_METHOD_ARN = re.compile(f"{_STAGE_ARN.pattern}{_METHOD.pattern}/.*")
 # RFC 3986's path without * and ? and $, which IAM reads as wildcards and variables in an ARN.
 _PATH = re.compile(r"/[A-Za-z0-9._~!&'()+,;=:@%/-]*")
 # No route of ours holds anything else. It keeps out the percent sign and empty segments, by which one path has two spellings.
@@ -90,7 +90,7 @@ def read(event: object, origin: Origin, *, region: str | None) -> Request:
     parameters: dict[str, str] | None = {}
     if path != route or (method, route) not in _WITHOUT_PARAMETERS:
         parameters = _parameters(route, path)
-    stage = _stage(given, f"{method}{path}")
+    stage = _stage(given, method, path)
     if region is not None and stage.region != region:
         _mismatch()
     in_path = _optional_map(event, "pathParameters")
@@ -130,11 +130,12 @@ def _matching(pattern: re.Pattern[str], value: object) -> str | None:
     return value if isinstance(value, str) and pattern.fullmatch(value) else None
 
 
-def _stage(method_arn: str, method_and_path: str) -> _Stage:
+def _stage(method_arn: str, method: str, path: str) -> _Stage:
     """The stage in a method's ARN, which must be that of this method and path."""
-    if method_arn.endswith(method_and_path):
-        stage = _parsed(method_arn[: -len(method_and_path)])
-        if stage is not None and _METHOD.match(method_and_path):
+    end = f"{method}{path}"
+    if method_arn.endswith(end) and _METHOD.fullmatch(method):
+        stage = _parsed(method_arn[: -len(end)])
+        if stage is not None:
             return stage
     if _METHOD_ARN.fullmatch(method_arn):
         _mismatch()

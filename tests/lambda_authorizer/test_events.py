@@ -296,3 +296,11 @@ def test_a_template_is_no_path(make_event, route: str) -> None:
     method = next(method for method, known in RULES if known == route)
     event = make_event(method, route, None)
     assert refused(lambda: read(with_path(event, route), region=None)) is Reason.EVENT_MALFORMED
+
+
+@pytest.mark.parametrize("method", ["get", "", "GET/analyses", "G3T"])
+def test_a_method_is_upper_case_letters(event: dict[str, Any], method: str) -> None:
+    event["methodArn"] = event["methodArn"].replace("/GET/", f"/{method}/")
+    event["requestContext"]["httpMethod"] = method
+    reason = refused(lambda: read(event | {"httpMethod": method}, region=None))
+    assert reason in {Reason.EVENT_MALFORMED, Reason.EVENT_MISMATCH}

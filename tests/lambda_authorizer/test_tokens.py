@@ -453,15 +453,25 @@ def test_a_refused_token_is_not_remembered(counting, pool, names) -> None:
     assert verifier._verified == {}
 
 
-def test_another_signature_is_another_token(counting, pool) -> None:
+@pytest.mark.parametrize("position", [0, 100, 200, 300, 340])
+def test_another_signature_is_another_token(counting, pool, position: int) -> None:
     _, _, verifier = counting
     token = pool.token()
     verifier.verify(token, now=NOW, deadline=1)
     signed, _, signature = token.rpartition(".")
-    other = ("A" if signature[9] != "A" else "B").join((signature[:9], signature[10:]))
+    other = "A" if signature[position] != "A" else "B"
     with pytest.raises(Refused) as caught:
-        verifier.verify(f"{signed}.{other}", now=NOW, deadline=1)
+        verifier.verify(f"{signed}.{signature[:position]}{other}{signature[position + 1 :]}", now=NOW, deadline=1)
     assert caught.value.reason is Reason.TOKEN_SIGNATURE
+
+
+@pytest.mark.parametrize("parts", [slice(0, 1), slice(0, 2), slice(0, 4)])
+def test_a_token_has_three_parts(counting, pool, parts: slice) -> None:
+    _, _, verifier = counting
+    head, payload, signature = pool.token().split(".")
+    with pytest.raises(Refused) as caught:
+        verifier.verify(".".join([head, payload, payload, signature][parts]), now=NOW, deadline=1)
+    assert caught.value.reason is Reason.TOKEN_MALFORMED
 
 
 def test_what_is_remembered_is_bounded_and_holds_no_token(counting, pool, monkeypatch: pytest.MonkeyPatch) -> None:
