@@ -85,7 +85,7 @@ def main() -> None:
             network=network,
             logs_key_arn=keys.logs_arn,
             retention_days=settings.log_retention_days,
-            protected=settings.deletion_protection,
+            protected=protected,
         ),
         top,
     )
