@@ -38,9 +38,10 @@ SCANNERS := .tools/scanners/checkov/.installed .tools/scanners/prowler/.installe
 	@touch $@
 
 test: .venv/.installed $(SCANNERS) ## every test
-	@# Found or built first: tests that run side by side would each build it.
+	@# Found or built first: tests that run side by side would each build it. In their order the files with the longest tests come
+	@# first, and the many short ones fill the cores at the end.
 	@$(BIN)/python -m local_cloud.engine > /dev/null
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 lint: .venv/.installed ## format, lint and types, without changing a file
 	$(BIN)/ruff format --check .
