@@ -1,6 +1,8 @@
 """What moto does otherwise than S3, as far as buckets' settings go. Applied with the other fixes, see `moto_fixes`."""
 
+import functools
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -57,4 +59,20 @@ def lock_buckets_in_use() -> None:
     replace(models.S3Backend, "put_object_lock_configuration", make)
 
 
-FIXES: tuple[Callable[[], None], ...] = (tell_of_eventbridge, lock_buckets_in_use)
+def list_between_changes() -> None:
+    """S3: a listing is of one moment. moto walks the keys while another request deletes some of them, and fails at what is gone."""
+    one_at_a_time = threading.RLock()
+
+    def make(original: Any) -> Any:
+        @functools.wraps(original)
+        def locked(*args: Any, **kwargs: Any) -> Any:
+            with one_at_a_time:
+                return original(*args, **kwargs)
+
+        return locked
+
+    for name in ("put_object", "delete_object", "list_objects", "list_object_versions"):
+        replace(models.S3Backend, name, make)
+
+
+FIXES: tuple[Callable[[], None], ...] = (tell_of_eventbridge, lock_buckets_in_use, list_between_changes)

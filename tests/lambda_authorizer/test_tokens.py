@@ -19,6 +19,14 @@ from lambda_authorizer.keys import KeySource
 from lambda_authorizer.policy import Caller
 from lambda_authorizer.reasons import Reason, Refused
 
+NOW = int(time.time())
+
+
+@pytest.fixture(autouse=True)
+def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokens of a test are of the moment at which it verifies them, however long the tests before it took."""
+    monkeypatch.setattr(time, "time", lambda: NOW)
+
 
 def verifier(pool, names) -> tokens.TokenVerifier:
     keys = KeySource({pool.key_id: pool.public_key}, None, now=0)
@@ -65,7 +73,6 @@ def test_the_type_of_a_jwt_is_accepted(verify, pool, names, typ: str) -> None:
     assert verify(token).principal == names.subject
 
 
-NOW = int(time.time())
 HEADERS: dict[str, dict[str, Any]] = {
     "an algorithm of another key length": {"alg": "RS512"},
     "another padding": {"alg": "PS256"},

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -17,6 +18,8 @@ import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 from local_cloud import moto_fixes
 from local_cloud.moto_server import running_moto
@@ -263,6 +266,29 @@ def test_a_completed_multipart_upload_is_announced_once(client: Callable[[str], 
     s3.complete_multipart_upload(**place, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
     (event,) = events(client("sqs"), queue)
     assert event["eventName"] == "ObjectCreated:CompleteMultipartUpload"
+
+
+def test_a_bucket_is_listed_while_its_objects_come_and_go(
+    client: Callable[[str], Any],
+) -> None:
+    client("s3").create_bucket(Bucket="busy")
+    client("s3").put_bucket_versioning(Bucket="busy", VersioningConfiguration={"Status": "Enabled"})
+    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    usual = sys.getswitchinterval()
+
+    def come_and_go(key: str) -> None:
+        for _ in range(100):
+            backend.put_object("busy", key, b"x")
+            for version in backend.list_object_versions("busy", prefix=key)[0]:
+                backend.delete_object("busy", key, version_id=version.version_id)
+
+    sys.setswitchinterval(1e-6)  # so that threads meet in the middle of a call, as they do under load
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(come_and_go, ["a", "b", "c", "d"]))
+    finally:
+        sys.setswitchinterval(usual)
+    assert "Versions" not in client("s3").list_object_versions(Bucket="busy")
 
 
 def test_what_arrives_outside_the_prefix_is_not_announced(client: Callable[[str], Any], uploads: tuple[str, str]) -> None:
