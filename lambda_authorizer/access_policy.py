@@ -25,6 +25,12 @@ RESOURCE_SERVER = "heartmap"
 GATEWAY_BODY_LIMIT = 10 * 1024 * 1024
 JSON_BODY_LIMIT = 64 * 1024
 
+STEP_UP_AGE = 15 * 60
+"""Seconds."""
+
+SERVICE, KEYS = "service", "keys"
+"""What answers a call: the service behind the load balancer, or the Lambda function of API keys."""
+
 
 class Rule(NamedTuple):
     """One row. ``rate`` is in requests a second for all callers together, ``burst`` in requests, ``body`` in bytes."""
@@ -38,6 +44,10 @@ class Rule(NamedTuple):
     body: int
     any_principal: bool = False
     """Open to whoever is authenticated, with or without a group or a scope of ours."""
+    sign_in_age: int | None = None
+    """Seconds since a person signed in, at most, for the row to open to them (RFC 9470's ``max_age``). Signing in takes a second
+    factor where the user pool asks for one, and in prod it does. A program's credential has no sign-in to speak of."""
+    answered_by: str = SERVICE
 
 
 _EVERYONE = GROUPS
@@ -55,8 +65,11 @@ def _rule(
     burst: int,
     body: int = 0,
     any_principal: bool = False,
+    sign_in_age: int | None = None,
+    answered_by: str = SERVICE,
 ) -> Rule:
-    return Rule(method, route, groups, frozenset({scope} if scope else ()), rate, burst, body, any_principal)
+    scopes = frozenset({scope} if scope else ())
+    return Rule(method, route, groups, scopes, rate, burst, body, any_principal, sign_in_age, answered_by)
 
 
 ACCESS_POLICY: tuple[Rule, ...] = (
@@ -64,7 +77,7 @@ ACCESS_POLICY: tuple[Rule, ...] = (
     _rule("GET", "/health", _EVERYONE, None, rate=20, burst=40, any_principal=True),
     _rule("GET", "/models", _EVERYONE, MODELS_READ, rate=20, burst=40),
     _rule("GET", "/config", _EVERYONE, CONFIG_READ, rate=20, burst=40),
-    _rule("POST", "/config", _ADMINS, CONFIG_WRITE, rate=2, burst=10, body=JSON_BODY_LIMIT),
+    _rule("POST", "/config", _ADMINS, CONFIG_WRITE, rate=2, burst=10, body=JSON_BODY_LIMIT, sign_in_age=STEP_UP_AGE),
     _rule("POST", "/uploads", _ANALYSTS, UPLOADS_WRITE, rate=5, burst=20, body=JSON_BODY_LIMIT),
     _rule("GET", "/uploads/{upload_id}", _ANALYSTS, UPLOADS_READ, rate=20, burst=40),
     _rule("POST", "/uploads/{upload_id}/parts", _ANALYSTS, UPLOADS_WRITE, rate=20, burst=40, body=JSON_BODY_LIMIT),
@@ -76,6 +89,20 @@ ACCESS_POLICY: tuple[Rule, ...] = (
     _rule("PATCH", "/analyses/{analysis_id}", _ANALYSTS, ANALYSES_WRITE, rate=5, burst=20, body=JSON_BODY_LIMIT),
     _rule("DELETE", "/analyses/{analysis_id}", _ANALYSTS, ANALYSES_WRITE, rate=5, burst=20),
     _rule("POST", "/analyze", _ANALYSTS, ANALYSES_WRITE, rate=2, burst=10, body=GATEWAY_BODY_LIMIT),
+    _rule("GET", "/keys", _ADMINS, None, rate=5, burst=20, answered_by=KEYS),
+    _rule("POST", "/keys", _ADMINS, None, rate=2, burst=10, body=JSON_BODY_LIMIT, sign_in_age=STEP_UP_AGE, answered_by=KEYS),
+    _rule(
+        "POST",
+        "/keys/{key_id}/rotate",
+        _ADMINS,
+        None,
+        rate=2,
+        burst=10,
+        body=JSON_BODY_LIMIT,
+        sign_in_age=STEP_UP_AGE,
+        answered_by=KEYS,
+    ),
+    _rule("DELETE", "/keys/{key_id}", _ADMINS, None, rate=5, burst=20, sign_in_age=STEP_UP_AGE, answered_by=KEYS),
 )
 
 RULES: dict[tuple[str, str], Rule] = {(rule.method, rule.route): rule for rule in ACCESS_POLICY}

@@ -4,24 +4,92 @@ The secret is 256 random bits, so a fast keyed hash is enough: the table holds H
 not in the table. A key is looked up by its public id, and proved by comparing the digests in constant time.
 
 An item: ``public_id`` S, ``digest`` S (hex), ``principal`` S, ``scopes`` SS (absent: none), ``expires_at`` N and ``revoked_at`` N
-(both optional, seconds since the epoch; ``revoked_at`` counts from the moment it is there). What ``POST /token`` gives to an IAM
-role is such a key as well: its principal is the role, and it has ``groups`` SS, which only a key that ends may have.
+(both optional, seconds since the epoch; ``revoked_at`` counts from the moment it is there), ``source_ranges`` SS (the CIDR blocks
+that the key may be used from; absent: anywhere) and ``signing_key`` S (base64url of an Ed25519 public key, with whose other half
+every call has to be signed; absent: none). What ``POST /token`` gives to an IAM role is such a key as well: its principal is the
+role, and it has ``groups`` SS, which only a key that ends may have. Other attributes are not for the authorizer.
 """
 
 import hmac
 import re
-from typing import Any
+from collections import OrderedDict
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lambda_authorizer.access_policy import GROUPS, SCOPES
 from lambda_authorizer.aws import Aws, AwsError
+from lambda_authorizer.bounded import remember
+from lambda_authorizer.encoding import from_b64url
 from lambda_authorizer.policy import API_KEY, Caller
 from lambda_authorizer.reasons import Fault, Reason, Refused
+from lambda_authorizer.secret_store import SecretSource
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
+MAX_AGE = 1.0
+"""Seconds for which a record that was read is believed: so long, at most, does a key outlive its revocation."""
+MAX_REMEMBERED = 1000
+"""Keys."""
 
 # 43 characters of base64url are 256 bits.
 _KEY = re.compile(r"hm_(?P<environment>[a-z]{1,16})_(?P<public_id>[A-Za-z0-9]{8,32})_[A-Za-z0-9_-]{43,128}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PRINCIPAL = re.compile(r"[!-~]{1,256}")
+_PUBLIC_KEY = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes: RFC 8032, section 5.1.5
 _NO_DIGEST = "0" * 64
+
+
+class Key(NamedTuple):
+    """A key whose secret was proved. ``expires_at`` is in seconds since the epoch, None for a key that does not end."""
+
+    caller: Caller
+    expires_at: int | None
+    source_ranges: "tuple[IPv4Network | IPv6Network, ...] | None"
+    signing_key: bytes | None
+
+    def opens_from(self, source_ip: str | None) -> bool:
+        """Whether the key may be used from this address."""
+        if self.source_ranges is None:
+            return True
+        from ipaddress import ip_address
+
+        try:
+            address = ip_address(source_ip or "")
+        except ValueError:
+            return False
+        return any(address in network for network in self.source_ranges)
+
+
+class KeyVerifier:
+    """Says whose a key is, and remembers it for a second.
+
+    A key is remembered by its SHA-256, once its secret was proved. The key itself is not kept.
+    """
+
+    def __init__(self, table: "KeyTable | None", secrets: SecretSource, *, environment: str) -> None:
+        self._table = table
+        self._secrets = secrets
+        self._environment = environment
+        self._known: OrderedDict[bytes, tuple[float, Key]] = OrderedDict()
+
+    def verify(self, key: str, *, region: str, now: float, deadline: float) -> Key:
+        """The key, if it is good now: in seconds since the epoch. ``deadline`` is on the clock of ``time.monotonic``.
+
+        Raises Refused, and Fault.
+        """
+        name = sha256(key.encode()).digest()
+        read_at, known = self._known.get(name, (0.0, None))
+        if known is None or not 0 <= now - read_at < MAX_AGE:
+            key_id = public_id(key, environment=self._environment)
+            if self._table is None:
+                raise Refused(Reason.KEYS_DISABLED)
+            pepper = self._secrets.get(now=now, deadline=deadline).api_key_pepper
+            known = verify(key, key_id, self._table.get(key_id, region=region, deadline=deadline), pepper=pepper)
+            remember(self._known, name, (now, known), MAX_REMEMBERED)
+        if known.expires_at is not None and now >= known.expires_at:
+            raise Refused(Reason.KEY_EXPIRED)
+        return known
 
 
 def digest(key: str, pepper: bytes) -> str:
@@ -65,8 +133,8 @@ class KeyTable:
         return item
 
 
-def verify(key: str, key_id: str, item: dict[str, Any] | None, *, pepper: bytes, now: float) -> Caller:
-    """Who the key belongs to, given the table's item under its public id. ``now`` is in seconds since the epoch.
+def verify(key: str, key_id: str, item: dict[str, Any] | None, *, pepper: bytes) -> Key:
+    """The key, given the table's item under its public id. Whether it has ended is left to the caller.
 
     Raises Refused, or Fault when the item is not of the form that it must have.
     """
@@ -77,15 +145,36 @@ def verify(key: str, key_id: str, item: dict[str, Any] | None, *, pepper: bytes,
         raise Refused(Reason.KEY_UNKNOWN)
     if not matches:
         raise Refused(Reason.KEY_SECRET)
-    if _number(item, "revoked_at") is not None:
+    if "revoked_at" in item:
+        _number(item, "revoked_at")
         raise Refused(Reason.KEY_REVOKED)
     end = _number(item, "expires_at")
-    if end is not None and now >= end:
-        raise Refused(Reason.KEY_EXPIRED)
     groups, scopes = GROUPS & _names(item, "groups"), SCOPES & _names(item, "scopes")
     if groups and end is None:
         raise Fault(Reason.KEY_RECORD_MALFORMED)
-    return Caller(_string(item, "principal", _PRINCIPAL), groups, scopes, API_KEY, key_id=key_id)
+    caller = Caller(_string(item, "principal", _PRINCIPAL), groups, scopes, API_KEY, key_id=key_id)
+    return Key(caller, end, _networks(item), _signing_key(item))
+
+
+def _networks(item: dict[str, Any]) -> "tuple[IPv4Network | IPv6Network, ...] | None":
+    if "source_ranges" not in item:
+        return None
+    # Few keys are bound to addresses: the others do not pay for the import.
+    from ipaddress import ip_network
+
+    try:
+        return tuple(ip_network(text) for text in _names(item, "source_ranges"))
+    except ValueError:
+        raise Fault(Reason.KEY_RECORD_MALFORMED) from None
+
+
+def _signing_key(item: dict[str, Any]) -> bytes | None:
+    if "signing_key" not in item:
+        return None
+    try:
+        return from_b64url(_string(item, "signing_key", _PUBLIC_KEY))
+    except ValueError:
+        raise Fault(Reason.KEY_RECORD_MALFORMED) from None
 
 
 def _attribute(item: dict[str, Any], name: str, kind: str) -> Any:

@@ -7,17 +7,16 @@ Never a credential, nor any other text that nobody vouched for. Everything beyon
 begin a line of its own.
 """
 
-import json
 import sys
 
 from lambda_authorizer.access_policy import RULES
-from lambda_authorizer.encoding import json_string
+from lambda_authorizer.encoding import json_names, json_string
 from lambda_authorizer.events import Origin, Request
 from lambda_authorizer.policy import Caller
 from lambda_authorizer.reasons import Reason
 
-# json.dumps builds a new encoder at each call that changes a separator.
-_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+_NULL = "null"
+_NOBODY = '"principal":null,"groups":null,"auth_method":null,"client_id":null,"token_id":null,"key_id":null'
 
 ALLOW, DENY, UNAUTHENTICATED, ERROR = "allow", "deny", "unauthenticated", "error"
 
@@ -28,23 +27,23 @@ class Line:
     def __init__(self, decision: str, reason: Reason, *, request: Request | None = None, caller: Caller | None = None) -> None:
         # An unknown route is whatever somebody sent, or an API that the access policy does not describe: not repeated.
         known = request is not None and (request.method, request.route) in RULES
-        before = {"event": "authorization", "version": 1, "decision": decision, "reason": reason.value}
-        after = {
-            "method": request.method if request and known else None,
-            "route": request.route if request and known else None,
-            "principal": caller and caller.principal,
-            "groups": caller and sorted(caller.groups),
-            "auth_method": caller and caller.auth_method,
-            "client_id": caller and caller.client_id,
-            "token_id": caller and caller.token_id,
-            "key_id": caller and caller.key_id,
-        }
-        self._before, self._after = _ENCODER.encode(before)[:-1], _ENCODER.encode(after)[1:]
+        method, route = (_json(request.method), _json(request.route)) if request and known else (_NULL, _NULL)
+        self._before = f'{{"event":"authorization","version":1,"decision":"{decision}","reason":"{reason.value}","request_id":'
+        self._after = f',"method":{method},"route":{route},{_NOBODY if caller is None else _who(caller)}}}\n'
 
     def write(self, origin: Origin) -> None:
         """Write it for one call. Raises OSError when it cannot be written: what is not recorded must not be allowed."""
-        request_id = "null" if origin.request_id is None else json_string(origin.request_id)
-        source_ip = "null" if origin.source_ip is None else json_string(origin.source_ip)
         # One write: a second thread or process on the same pipe cannot come between.
-        sys.stdout.write(f'{self._before},"request_id":{request_id},"source_ip":{source_ip},{self._after}\n')
+        sys.stdout.write(f'{self._before}{_json(origin.request_id)},"source_ip":{_json(origin.source_ip)}{self._after}')
         sys.stdout.flush()
+
+
+def _json(text: str | None) -> str:
+    return _NULL if text is None else json_string(text)
+
+
+def _who(caller: Caller) -> str:
+    return (
+        f'"principal":{_json(caller.principal)},"groups":{json_names(caller.groups)},"auth_method":{_json(caller.auth_method)},'
+        f'"client_id":{_json(caller.client_id)},"token_id":{_json(caller.token_id)},"key_id":{_json(caller.key_id)}'
+    )

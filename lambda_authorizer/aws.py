@@ -15,7 +15,14 @@ from lambda_authorizer.encoding import json_object
 
 
 class AwsError(Exception):
-    """AWS did not answer in time, or not with a success. The text is fixed."""
+    """AWS did not answer in time, or not with a success. The text is fixed.
+
+    ``code`` is the error's name, such as ``ConditionalCheckFailedException``, and empty where AWS gave none.
+    """
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def partition_of(region: str) -> str:
@@ -52,11 +59,13 @@ class Aws:
         headers |= _signature(service, region, url.partition("://")[2], headers, body)
         try:
             response = exchange("POST", f"{url}/", headers=headers, body=body, deadline=deadline)
-            if response.status != 200:
-                raise AwsError(f"{service} answered {response.status}")
-            return json_object(response.body)
+            answer = json_object(response.body)
         except (HttpError, ValueError):
             raise AwsError(f"{service} gave no usable answer in time") from None
+        if response.status != 200:
+            # The name follows a shape's namespace: https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+            raise AwsError(f"{service} answered {response.status}", str(answer.get("__type", "")).rpartition("#")[2])
+        return answer
 
 
 _CONTENT_TYPES = {"dynamodb": "application/x-amz-json-1.0", "secretsmanager": "application/x-amz-json-1.1"}

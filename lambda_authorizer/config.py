@@ -7,6 +7,7 @@ HEARTMAP_CLIENT_IDS         the ``client_id`` values to accept, separated by com
 HEARTMAP_JWKS_FILE          the user pool's keys; default: jwks.json beside the handler
 HEARTMAP_JWKS_URL           where to refresh them; empty: never
 HEARTMAP_API_KEYS_TABLE     the DynamoDB table of API keys; empty: no key is valid
+HEARTMAP_KEY_USE_TABLE      the DynamoDB table of their use (``key_use``); empty: no signed call is valid, and no use is noted
 HEARTMAP_SECRETS            the ARN of the secret (``secret_store``)
 HEARTMAP_SECRETS_FILE       the same content in a file, instead; only in local
 AWS_REGION                  set by Lambda
@@ -36,6 +37,7 @@ VARIABLES = frozenset(
         "HEARTMAP_JWKS_FILE",
         "HEARTMAP_JWKS_URL",
         "HEARTMAP_API_KEYS_TABLE",
+        "HEARTMAP_KEY_USE_TABLE",
         "HEARTMAP_SECRETS",
         "HEARTMAP_SECRETS_FILE",
     }
@@ -56,6 +58,7 @@ class Configuration(NamedTuple):
     keys: dict[str, RSAPublicKey]
     jwks_url: str | None
     api_keys_table: str | None
+    key_use_table: str | None
     secrets: Secrets | str
     region: str | None
     endpoint: str | None
@@ -73,6 +76,7 @@ def load(environ: Mapping[str, str]) -> Configuration:
         keys=_key_set(environ),
         jwks_url=url(environ, "HEARTMAP_JWKS_URL", scheme=scheme, path="/[!-~]*"),
         api_keys_table=optional(environ, "HEARTMAP_API_KEYS_TABLE", TABLE),
+        key_use_table=optional(environ, "HEARTMAP_KEY_USE_TABLE", TABLE),
         secrets=_secrets(environ, local=local),
         region=optional(environ, "AWS_REGION", REGION),
         endpoint=endpoint(environ),

@@ -6,6 +6,7 @@ Standard library only.
 
 import binascii
 import json
+from functools import lru_cache
 from typing import Any
 
 # Base64url's alphabet (RFC 4648, section 5) to the one that the decoder knows; what is in the decoder's alone becomes what is in
@@ -39,6 +40,12 @@ def from_b64url(text: str) -> bytes:
 
 json_string = json.encoder.encode_basestring_ascii
 """A text as JSON's string literal, with everything beyond printable ASCII escaped."""
+
+
+@lru_cache(maxsize=256)
+def json_names(names: frozenset[str]) -> str:
+    """A set of names as JSON's array, in their order. A policy has few of them, and they come again and again."""
+    return f"[{','.join(map(json_string, sorted(names)))}]"
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from lambda_authorizer.access_policy import RULES
 from lambda_authorizer.aws import partition_of
 from lambda_authorizer.reasons import Reason, Refused
+from lambda_authorizer.signature import HEADER, INPUT_HEADER
 
 _STAGE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):execute-api:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):"
@@ -27,12 +28,14 @@ _PLAIN_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+")
 _TEMPLATE = re.compile(r"/|(/([A-Za-z0-9._~-]+|\{[A-Za-z0-9._-]+\+?\}))+")
 # Whose path is the route itself: there is nothing to read in it.
 _WITHOUT_PARAMETERS = frozenset(call for call in RULES if "{" not in call[1])
+_STRINGS = frozenset({str})
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 
 # RFC 6750 lets a token travel in the query too, AWS a signature, and API Gateway's own keys have a header: beside
 # Authorization, any of them is a second credential.
 _OTHER_CREDENTIAL_HEADERS = frozenset({"x-api-key", "proxy-authorization"})
+_OTHERS_THAT_MATTER = _OTHER_CREDENTIAL_HEADERS | {INPUT_HEADER.lower(), HEADER.lower()}
 _OTHER_CREDENTIAL_PARAMETERS = frozenset(
     {"access_token", "api_key", "apikey", "authorization", "x-api-key", "x-amz-signature", "x-amz-security-token"}
 )
@@ -57,6 +60,27 @@ class Request(NamedTuple):
     method_arn: str
     region: str
     request_id: str
+    url_path: str
+    """As the caller wrote it: on the API's own host name with the stage in front."""
+
+
+class Presented(NamedTuple):
+    """What a call came with.
+
+    ``authorization`` is the value of the one header of that name. ``headers`` has all values of each header by its lower-case name,
+    and nothing where none of the others matters to a decision.
+    """
+
+    authorization: str
+    headers: dict[str, list[str]]
+
+
+class _Agreed(NamedTuple):
+    """What all the fields that spell a call agree on; for the rest see ``Request``."""
+
+    parameters: dict[str, str] | None
+    region: str
+    url_path: str
 
 
 class _Stage(NamedTuple):
@@ -75,7 +99,11 @@ def origin(event: object) -> Origin:
         return Origin(None, None)
     identity = context.get("identity")
     source_ip = identity.get("sourceIp") if isinstance(identity, dict) else None
-    return Origin(_matching(_REQUEST_ID, context.get("requestId")), _matching(_ADDRESS, source_ip))
+    request_id = context.get("requestId")
+    return Origin(
+        request_id if isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id) else None,
+        _address(source_ip) if isinstance(source_ip, str) else None,
+    )
 
 
 def read(event: object, origin: Origin, *, region: str | None) -> Request:
@@ -87,35 +115,90 @@ def read(event: object, origin: Origin, *, region: str | None) -> Request:
         _malformed()
     if origin.request_id is None:
         _malformed()
-    parameters: dict[str, str] | None = {}
-    if path != route or (method, route) not in _WITHOUT_PARAMETERS:
-        parameters = _parameters(route, path)
-    stage = _stage(given, method, path)
-    if region is not None and stage.region != region:
+    context = event["requestContext"].get
+    try:
+        agreed = _agreed(
+            given,
+            method,
+            route,
+            path,
+            context("stage"),
+            context("apiId"),
+            context("accountId"),
+            context("httpMethod"),
+            context("resourcePath"),
+            context("path"),
+        )
+    except TypeError:
+        # A list or an object, which is no key of what is known already, where the context repeats a text.
         _mismatch()
+    if region is not None and agreed.region != region:
+        _mismatch()
+    parameters = agreed.parameters
     in_path = _optional_map(event, "pathParameters")
     if in_path and parameters is not None and in_path != parameters:
         _mismatch()
-    _check_context(event["requestContext"], stage, method, route, path)
-    return Request(method, route, parameters, given, stage.region, origin.request_id)
+    return Request(method, route, parameters, given, agreed.region, origin.request_id, agreed.url_path)
 
 
-def authorization(event: dict[str, Any]) -> str:
-    """The value of the one Authorization header, in an event that ``read`` took. Raises Refused when there is not exactly one."""
+def presented(event: dict[str, Any]) -> Presented:
+    """What came with the call, in an event that ``read`` took. Raises Refused when there is not exactly one credential."""
+    return _plainly_presented(event) or _closely_read(event)
+
+
+def _plainly_presented(event: dict[str, Any]) -> Presented | None:
+    """What ``_closely_read`` says of nearly all calls, found out faster: they have no query, and one of each header."""
+    headers, multiple = event.get("headers"), event.get("multiValueHeaders")
+    if (
+        not isinstance(headers, dict)
+        or event.get("queryStringParameters") is not None
+        or event.get("multiValueQueryStringParameters") is not None
+        or event.get("authorizationToken") is not None
+    ):
+        return None
+    name = _authorization_among(tuple(headers))
+    if (
+        name is None
+        or not _STRINGS.issuperset(map(type, headers.values()))
+        or (multiple is not None and multiple != {name: [value] for name, value in headers.items()})
+    ):
+        return None
+    return Presented(headers[name], {})
+
+
+# A client sends the same headers each time.
+@lru_cache(maxsize=256)
+def _authorization_among(names: tuple[Any, ...]) -> str | None:
+    """How Authorization is spelled, if it is there once and no other of the headers matters."""
+    if not _STRINGS.issuperset(map(type, names)):
+        return None
+    spelled = {name.lower(): name for name in names}
+    if len(spelled) < len(names) or not _OTHERS_THAT_MATTER.isdisjoint(spelled):
+        return None
+    return spelled.get("authorization")
+
+
+def _closely_read(event: dict[str, Any]) -> Presented:
     headers = _values(event, "headers", "multiValueHeaders", Reason.HEADERS_MISMATCH)
-    parameters = _values(event, "queryStringParameters", "multiValueQueryStringParameters", Reason.EVENT_MISMATCH)
+    query = _values(event, "queryStringParameters", "multiValueQueryStringParameters", Reason.EVENT_MISMATCH)
     values = headers.get("authorization", [])
     if not values:
         raise Refused(Reason.NO_CREDENTIAL)
     if (
         len(values) > 1
         or not _OTHER_CREDENTIAL_HEADERS.isdisjoint(headers)
-        or not _OTHER_CREDENTIAL_PARAMETERS.isdisjoint(parameters)
+        or not _OTHER_CREDENTIAL_PARAMETERS.isdisjoint(query)
         # Only an event of another kind has this field: a TOKEN authorizer's, or an HTTP API's.
         or event.get("authorizationToken") is not None
     ):
         raise Refused(Reason.SEVERAL_CREDENTIALS)
-    return values[0]
+    return Presented(values[0], headers)
+
+
+def query(event: dict[str, Any]) -> dict[str, list[str]]:
+    """All values of each query parameter, decoded, in an event that ``presented`` took."""
+    single, multiple = event.get("queryStringParameters"), event.get("multiValueQueryStringParameters")
+    return multiple or {name: [value] for name, value in (single or {}).items()}
 
 
 def _malformed() -> NoReturn:
@@ -126,8 +209,10 @@ def _mismatch() -> NoReturn:
     raise Refused(Reason.EVENT_MISMATCH)
 
 
-def _matching(pattern: re.Pattern[str], value: object) -> str | None:
-    return value if isinstance(value, str) and pattern.fullmatch(value) else None
+# A caller calls more than once.
+@lru_cache(maxsize=256)
+def _address(text: str) -> str | None:
+    return text if _ADDRESS.fullmatch(text) else None
 
 
 def _stage(method_arn: str, method: str, path: str) -> _Stage:
@@ -170,31 +255,53 @@ def _parameters(route: str, path: str) -> dict[str, str] | None:
     return parameters
 
 
-def _check_context(context: dict[str, Any], stage: _Stage, method: str, route: str, path: str) -> None:
-    """Whatever the request context repeats must be what the method's ARN and the event say."""
-    given = context.get
+# An API has few routes, and most calls come to those without parameters: for them all of this was found out before.
+@lru_cache(maxsize=256)
+def _agreed(
+    method_arn: str,
+    method: str,
+    route: str,
+    path: str,
+    context_stage: str | None,
+    context_api: str | None,
+    context_account: str | None,
+    context_method: str | None,
+    context_route: str | None,
+    context_path: str | None,
+) -> _Agreed:
+    """What the event's fields say together, where whatever the request context repeats is what the others say."""
+    parameters: dict[str, str] | None = {}
+    if path != route or (method, route) not in _WITHOUT_PARAMETERS:
+        parameters = _parameters(route, path)
+    stage = _stage(method_arn, method, path)
     if (
-        given("stage") not in (None, stage.name)
-        or given("apiId") not in (None, stage.api)
-        or given("accountId") not in (None, stage.account)
-        or given("httpMethod") not in (None, method)
-        or given("resourcePath") not in (None, route)
+        context_stage not in (None, stage.name)
+        or context_api not in (None, stage.api)
+        or context_account not in (None, stage.account)
+        or context_method not in (None, method)
+        or context_route not in (None, route)
     ):
         _mismatch()
     # With the stage on the API's own host name, where the root may lack its slash; without it on a custom domain. No base path
     # mapping adds another.
-    whole = given("path")
-    if whole not in (None, path, f"/{stage.name}{path}") and not (route == "/" and whole == f"/{stage.name}"):
+    with_stage = f"/{stage.name}{path}"
+    if context_path not in (None, path, with_stage) and not (route == "/" and context_path == f"/{stage.name}"):
         _mismatch()
+    return _Agreed(parameters, stage.region, context_path or path)
 
 
 def _values(event: dict[str, Any], single_field: str, multiple_field: str, mismatch: Reason) -> dict[str, list[str]]:
     """All values of each header or query parameter by its lower-case name."""
     given, multiple = _optional_map(event, single_field) or {}, _optional_map(event, multiple_field)
     lists = {name: [value] for name, value in given.items()}
-    single = _grouped(lists)
     # Nearly always no name has several values, and both maps say the same.
-    if multiple is None or multiple == lists:
+    as_one = multiple is None or multiple == lists
+    if as_one and _STRINGS.issuperset(map(type, given)) and _STRINGS.issuperset(map(type, given.values())):
+        single = dict(zip(map(str.lower, given), lists.values(), strict=True))
+        if len(single) == len(given):
+            return single
+    single = _grouped(lists)
+    if multiple is None or as_one:
         return single
     merged = _grouped(multiple)
     # API Gateway keeps the last of several values in the field of single ones.

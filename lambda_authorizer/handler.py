@@ -14,16 +14,21 @@ import os
 import sys
 import time
 import traceback
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lambda_authorizer import api_keys, assertion, audit, config, events, policy, tokens
+from lambda_authorizer import api_keys, assertion, audit, config, events, policy, signature, tokens
+from lambda_authorizer.api_keys import Key
 from lambda_authorizer.aws import Aws
-from lambda_authorizer.events import Origin, Request
+from lambda_authorizer.bounded import remember
+from lambda_authorizer.events import Origin, Presented, Request
+from lambda_authorizer.key_use import NOTE_BUDGET, KeyUse
 from lambda_authorizer.keys import KeySource
 from lambda_authorizer.policy import Caller
 from lambda_authorizer.reasons import ConfigurationError, Fault, Reason, Refused
 from lambda_authorizer.secret_store import FixedSecrets, ManagedSecrets
+from lambda_authorizer.signature import Signed
 
 BUDGET = 1.8
 """Seconds that one decision may wait for AWS."""
@@ -52,17 +57,18 @@ class Authorizer:
 
     def __init__(self, configuration: config.Configuration) -> None:
         aws = Aws(endpoint=configuration.endpoint, own_addresses=configuration.environment != config.LOCAL)
-        self._environment = configuration.environment
         self._region = configuration.region
         self._tokens = tokens.TokenVerifier(
             KeySource(configuration.keys, configuration.jwks_url, now=time.time()),
             issuers=configuration.issuers,
             client_ids=configuration.client_ids,
         )
-        self._table = api_keys.KeyTable(configuration.api_keys_table, aws) if configuration.api_keys_table else None
-        self._openings: dict[tuple[Caller, str, str], _Opening] = {}
         secrets = configuration.secrets
         self._secrets = ManagedSecrets(secrets, aws) if isinstance(secrets, str) else FixedSecrets(secrets)
+        table = api_keys.KeyTable(configuration.api_keys_table, aws) if configuration.api_keys_table else None
+        self._keys = api_keys.KeyVerifier(table, self._secrets, environment=configuration.environment)
+        self._key_use = KeyUse(configuration.key_use_table, aws) if configuration.key_use_table else None
+        self._openings: OrderedDict[tuple[Caller, str, str], _Opening] = OrderedDict()
 
     def decide(self, event: Any) -> dict[str, Any]:
         """The policy for the call in ``event``. Raises Unauthorized, or Fault. Writes one audit line, whatever happens."""
@@ -70,9 +76,9 @@ class Authorizer:
         request: Request | None = None
         try:
             request = events.read(event, origin, region=self._region)
-            return self._answer(request, events.authorization(event), origin)
+            return self._answer(event, request, origin)
         except Refused as refusal:
-            audit.Line(audit.UNAUTHENTICATED, refusal.reason, request=request).write(origin)
+            audit.Line(audit.UNAUTHENTICATED, refusal.reason, request=request, caller=refusal.caller).write(origin)
             raise Unauthorized from None
         except Fault as fault:
             audit.Line(audit.ERROR, fault.reason, request=request).write(origin)
@@ -83,10 +89,28 @@ class Authorizer:
             audit.Line(audit.ERROR, Reason.INTERNAL, request=request).write(origin)
             raise Fault(Reason.INTERNAL) from None
 
-    def _answer(self, request: Request, authorization: str, origin: Origin) -> dict[str, Any]:
+    def _answer(self, event: dict[str, Any], request: Request, origin: Origin) -> dict[str, Any]:
         now, deadline = time.time(), time.monotonic() + BUDGET
-        caller = self._authenticate(authorization, request.region, now=now, deadline=deadline)
-        reason = policy.decide(caller, method=request.method, route=request.route, parameters=request.parameters)
+        presented = events.presented(event)
+        scheme, _, credential = presented.authorization.partition(" ")
+        key: Key | None = None
+        signed: Signed | None = None
+        # The scheme's case does not matter: RFC 9110, section 11.1. Of letters beyond ASCII lower() would make some of these: the
+        # Kelvin sign would be a second spelling of ApiKey.
+        match scheme.lower() if presented.authorization.isascii() else "":
+            case "bearer" if credential:
+                if signature.is_signed(presented.headers):
+                    raise Refused(Reason.SIGNATURE_UNEXPECTED)
+                caller = self._tokens.verify(credential, now=now, deadline=deadline)
+            case "apikey" if credential:
+                key = self._keys.verify(credential, region=request.region, now=now, deadline=deadline)
+                signed = _signature(key, event, request, presented, now)
+                caller = key.caller
+            case _:
+                raise Refused(Reason.UNKNOWN_SCHEME)
+        reason = policy.decide(caller, method=request.method, route=request.route, parameters=request.parameters, now=now)
+        if reason is Reason.ALLOWED and key is not None and not key.opens_from(origin.source_ip):
+            reason = Reason.KEY_SOURCE
         if reason is not Reason.ALLOWED:
             audit.Line(audit.DENY, reason, request=request, caller=caller).write(origin)
             context = policy.context(reason, caller) | {"request_id": request.request_id}
@@ -96,9 +120,23 @@ class Authorizer:
         if opening is None or opening.keys is not keys:
             opening = self._open(request, caller, keys)
         minted = opening.assertions.mint(request_id=request.request_id, now=now)
+        if key is not None:
+            self._use(key, signed, region=request.region, now=now, deadline=deadline)
         opening.line.write(origin)
         context = opening.context | {"request_id": request.request_id, "assertion": minted}
         return policy.document(reason, method_arn=request.method_arn, context=context)
+
+    def _use(self, key: Key, signed: Signed | None, *, region: str, now: float, deadline: float) -> None:
+        """Take the signature's nonce, and note that the key is used. Raises Refused, and Fault."""
+        key_id = key.caller.key_id or ""
+        if signed is not None:
+            if self._key_use is None:
+                raise Fault(Reason.KEY_USE_UNAVAILABLE)
+            if not self._key_use.take(key_id, signed.nonce, created=signed.created, region=region, deadline=deadline):
+                raise Refused(Reason.SIGNATURE_REPLAYED, key.caller)
+        if self._key_use is not None:
+            patience = min(deadline, time.monotonic() + NOTE_BUDGET)
+            self._key_use.note(key_id, ends=key.expires_at, now=now, region=region, deadline=patience)
 
     def _open(self, request: Request, caller: Caller, keys: assertion.Keys) -> _Opening:
         opening = _Opening(
@@ -114,30 +152,25 @@ class Authorizer:
             audit.Line(audit.ALLOW, Reason.ALLOWED, request=request, caller=caller),
             policy.context(Reason.ALLOWED, caller),
         )
-        tokens.remember(self._openings, (caller, request.method, request.route), opening, MAX_OPENINGS)
+        remember(self._openings, (caller, request.method, request.route), opening, MAX_OPENINGS)
         return opening
 
-    def _authenticate(self, authorization: str, region: str, *, now: float, deadline: float) -> Caller:
-        if not authorization.isascii():
-            # lower() makes ASCII letters of others: the Kelvin sign would be a second spelling of ApiKey.
-            raise Refused(Reason.UNKNOWN_SCHEME)
-        scheme, _, credential = authorization.partition(" ")
-        # The scheme's case does not matter: RFC 9110, section 11.1.
-        match scheme.lower():
-            case "bearer" if credential:
-                return self._tokens.verify(credential, now=now, deadline=deadline)
-            case "apikey" if credential:
-                return self._authenticate_key(credential, region, now=now, deadline=deadline)
-            case _:
-                raise Refused(Reason.UNKNOWN_SCHEME)
 
-    def _authenticate_key(self, key: str, region: str, *, now: float, deadline: float) -> Caller:
-        key_id = api_keys.public_id(key, environment=self._environment)
-        if self._table is None:
-            raise Refused(Reason.KEYS_DISABLED)
-        pepper = self._secrets.get(now=now, deadline=deadline).api_key_pepper
-        item = self._table.get(key_id, region=region, deadline=deadline)
-        return api_keys.verify(key, key_id, item, pepper=pepper, now=now)
+def _signature(key: Key, event: dict[str, Any], request: Request, presented: Presented, now: float) -> Signed | None:
+    """The call's signature, which its key made, where the key's calls have to be signed. Raises Refused."""
+    is_signed = signature.is_signed(presented.headers)
+    if key.signing_key is None:
+        if is_signed:
+            raise Refused(Reason.SIGNATURE_UNEXPECTED, key.caller)
+        return None
+    if not is_signed:
+        raise Refused(Reason.SIGNATURE_MISSING, key.caller)
+    try:
+        signed = signature.read(presented.headers, method=request.method, path=request.url_path, parameters=events.query(event))
+        signature.verify(signed, key_id=key.caller.key_id or "", public_key=key.signing_key, now=now)
+    except Refused as refusal:
+        raise Refused(refusal.reason, key.caller) from None
+    return signed
 
 
 def _configured(environ: Mapping[str, str]) -> bool:

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lambda_authorizer.access_policy import RULES, permits
@@ -13,6 +14,8 @@ from lambda_authorizer.reasons import Reason
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")  # https://github.com/ulid/spec
 
 TOKEN, API_KEY = "token", "api_key"  # kinds of credential
+TOLERANCE = 60
+"""Seconds by which the clock of who issued a token and ours may differ."""
 
 _EFFECTS = {True: "Allow", False: "Deny"}
 
@@ -27,13 +30,15 @@ class Caller(NamedTuple):
     client_id: str | None = None
     token_id: str | None = None
     key_id: str | None = None
+    signed_in_at: int | None = None
+    """Seconds since the epoch; None for who did not sign in."""
 
 
-def decide(caller: Caller, *, method: str, route: str, parameters: Mapping[str, str] | None) -> Reason:
+def decide(caller: Caller, *, method: str, route: str, parameters: Mapping[str, str] | None, now: float) -> Reason:
     """ALLOWED if the access policy opens the route to the caller, else the reason for the Deny.
 
     ``route`` is the template, ``parameters`` the path's parts in its place: each is a ULID, whatever the route. None stands for a
-    path of a form that no route of ours has.
+    path of a form that no route of ours has. ``now`` is in seconds since the epoch.
     """
     rule = RULES.get((method, route))
     if rule is None:
@@ -42,22 +47,35 @@ def decide(caller: Caller, *, method: str, route: str, parameters: Mapping[str, 
         return Reason.PATH_MALFORMED
     if not permits(rule, caller.groups, caller.scopes):
         return Reason.NOT_PERMITTED
-    if not all(_ULID.fullmatch(value) for value in parameters.values()):
+    if parameters and not all(_ULID.fullmatch(value) for value in parameters.values()):
         return Reason.ID_MALFORMED
+    if rule.sign_in_age is not None and caller.auth_method == TOKEN and not _signed_in_within(rule.sign_in_age, caller, now):
+        return Reason.SIGN_IN_TOO_OLD
     return Reason.ALLOWED
+
+
+def _signed_in_within(seconds: int, caller: Caller, now: float) -> bool:
+    # The issuer's clock may be ahead of ours; a sign-in further off has not happened.
+    return caller.signed_in_at is not None and -TOLERANCE <= now - caller.signed_in_at <= seconds
 
 
 def context(reason: Reason, caller: Caller) -> dict[str, str]:
     """What the API's log, and its mapping to the service, learn of a decision. API Gateway takes no lists."""
     return {
         "principal": caller.principal,
-        "groups": ",".join(sorted(caller.groups)),
-        "scopes": ",".join(sorted(caller.scopes)),
+        "groups": _listed(caller.groups),
+        "scopes": _listed(caller.scopes),
         "auth_method": caller.auth_method,
         "key_id": caller.key_id or "",
         "decision": _EFFECTS[reason is Reason.ALLOWED].lower(),
         "reason": reason.value,
     }
+
+
+# There are few sets of groups and scopes, and they come again and again.
+@lru_cache(maxsize=256)
+def _listed(names: frozenset[str]) -> str:
+    return ",".join(sorted(names))
 
 
 def document(reason: Reason, *, method_arn: str, context: Mapping[str, str]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ allowed                           the credential is valid and the access policy 
 Deny (403)
 no_such_route                     the access policy has no such method and route
 not_permitted                     none of the caller's groups or scopes opens the route
+sign_in_too_old                   the route wants a sign-in that is not as long ago, and is open to the caller otherwise
+key_source                        the key is good, and may not be used from this address
 path_malformed                    the path has a spelling that no route has: a slash at its end, an escape, an empty segment
 id_malformed                      the route is open, but an id in the path is not a ULID
 Unauthorized (401)
@@ -35,11 +37,19 @@ key_unknown                       no such public id
 key_secret                        the secret is wrong
 key_revoked                       revoked
 key_expired                       past its end
+signature_missing                 the key's calls have to be signed, and this one is not
+signature_unexpected              signed, with a credential for which there is no key to verify it with
+signature_malformed               not of the one form of ``signature``, or one of its headers is missing or there twice
+signature_key                     signed in the name of another key
+signature_invalid                 not made by the key's holder over this request
+signature_time                    made more than a minute ago, or hence
+signature_replayed                its nonce was used before
 Error (500)
 misconfigured                     an environment variable or a file is missing or malformed
 key_set_stale                     the user pool's keys could not be refreshed for 24 hours
 key_store_unavailable             the table of API keys did not answer in time, or with an error
 key_record_malformed              an API key's record has a form that nothing of ours writes
+key_use_unavailable               the table of used nonces is not configured, did not answer in time, or answered with an error
 secrets_unavailable               the secret could not be read in time
 secrets_malformed                 the secret has another form than it must have
 internal                          a defect of the authorizer
@@ -49,6 +59,10 @@ internal                          a defect of the authorizer
 # ruff: noqa: S105  # codes, not passwords
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lambda_authorizer.policy import Caller
 
 
 class Reason(StrEnum):
@@ -57,6 +71,8 @@ class Reason(StrEnum):
     ALLOWED = "allowed"
     NO_SUCH_ROUTE = "no_such_route"
     NOT_PERMITTED = "not_permitted"
+    SIGN_IN_TOO_OLD = "sign_in_too_old"
+    KEY_SOURCE = "key_source"
     PATH_MALFORMED = "path_malformed"
     ID_MALFORMED = "id_malformed"
     EVENT_MALFORMED = "event_malformed"
@@ -85,21 +101,30 @@ class Reason(StrEnum):
     KEY_SECRET = "key_secret"
     KEY_REVOKED = "key_revoked"
     KEY_EXPIRED = "key_expired"
+    SIGNATURE_MISSING = "signature_missing"
+    SIGNATURE_UNEXPECTED = "signature_unexpected"
+    SIGNATURE_MALFORMED = "signature_malformed"
+    SIGNATURE_KEY = "signature_key"
+    SIGNATURE_INVALID = "signature_invalid"
+    SIGNATURE_TIME = "signature_time"
+    SIGNATURE_REPLAYED = "signature_replayed"
     MISCONFIGURED = "misconfigured"
     KEY_SET_STALE = "key_set_stale"
     KEY_STORE_UNAVAILABLE = "key_store_unavailable"
     KEY_RECORD_MALFORMED = "key_record_malformed"
+    KEY_USE_UNAVAILABLE = "key_use_unavailable"
     SECRETS_UNAVAILABLE = "secrets_unavailable"
     SECRETS_MALFORMED = "secrets_malformed"
     INTERNAL = "internal"
 
 
 class Refused(Exception):
-    """The caller is not authenticated: 401."""
+    """The caller is not authenticated: 401. ``caller`` is who holds a credential that alone does not do."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, caller: "Caller | None" = None) -> None:
         super().__init__(reason.value)
         self.reason = reason
+        self.caller = caller
 
 
 class Fault(Exception):

@@ -95,3 +95,6 @@ class ManagedSecrets:
             return parse(answer["SecretString"].encode("utf-8"))
         except (KeyError, AttributeError, ValueError):
             raise Fault(Reason.SECRETS_MALFORMED) from None
+
+
+SecretSource = FixedSecrets | ManagedSecrets

@@ -82,7 +82,7 @@ class Pool:
 def _event(method: str, route: str, authorization: str | None, **changes: Any) -> dict[str, Any]:
     path = route
     parameters: dict[str, str] = {}
-    for name in ("upload_id", "analysis_id"):
+    for name in ("upload_id", "analysis_id", "key_id"):
         if f"{{{name}}}" in route:
             parameters[name] = "01JDDY0Z4Q8R6N5V3T7W2X9YAB"
             path = path.replace(f"{{{name}}}", parameters[name])

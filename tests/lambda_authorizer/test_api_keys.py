@@ -2,17 +2,19 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from lambda_authorizer import config
-from lambda_authorizer.api_keys import digest, public_id, verify
+from lambda_authorizer import api_keys, config
+from lambda_authorizer.api_keys import MAX_AGE, Key, KeyVerifier, digest, public_id, verify
+from lambda_authorizer.assertion import Keys
 from lambda_authorizer.handler import Authorizer, Unauthorized
 from lambda_authorizer.policy import Caller
 from lambda_authorizer.reasons import Fault, Reason, Refused
+from lambda_authorizer.secret_store import FixedSecrets, Secrets
 
 TABLE = "heartmap-local-api-keys"
 SECRET = "s" * 20 + "_-" + "S" * 21
@@ -161,12 +163,16 @@ def test_a_record_that_nothing_of_ours_writes_is_our_fault(authorizer: Authorize
     assert caught.value.reason is Reason.KEY_RECORD_MALFORMED
 
 
-def test_a_revocation_counts_at_once(authorizer: Authorizer, make_event, moto_url: str, names) -> None:
+def test_a_revocation_counts_within_a_second(
+    authorizer: Authorizer, make_event, moto_url: str, names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     event = make_event("GET", "/health", f"ApiKey {key_of('SHORTLIV')}")
     table = boto3.client("dynamodb", endpoint_url=moto_url.split()[0], region_name="us-east-1")
     table.put_item(TableName=TABLE, Item=item("SHORTLIV", names.pepper))
     assert authorizer.decide(event)
     table.put_item(TableName=TABLE, Item=item("SHORTLIV", names.pepper, revoked_at={"N": "1"}))
+    later = time.time() + MAX_AGE
+    monkeypatch.setattr(time, "time", lambda: later)
     with pytest.raises(Unauthorized):
         authorizer.decide(event)
 
@@ -255,19 +261,123 @@ def test_the_public_id_is_read_from_the_key() -> None:
     assert public_id(key_of("GOODKEY1"), environment="local") == "GOODKEY1"
 
 
-def test_a_key_ends_at_its_end(names) -> None:
-    record = item("GOODKEY1", names.pepper, expires_at={"N": str(int(NOW))})
-    key = key_of("GOODKEY1")
-    assert verify(key, "GOODKEY1", record, pepper=names.pepper, now=NOW - 1) == Caller(
-        "pipeline-7", frozenset(), frozenset({"models:read", "analyses:read"}), "api_key", key_id="GOODKEY1"
+def test_a_good_key_says_whose_it_is(names) -> None:
+    record = item("GOODKEY1", names.pepper, expires_at={"N": "1900000000"})
+    assert verify(key_of("GOODKEY1"), "GOODKEY1", record, pepper=names.pepper) == Key(
+        Caller("pipeline-7", frozenset(), frozenset({"models:read", "analyses:read"}), "api_key", key_id="GOODKEY1"),
+        1_900_000_000,
+        None,
+        None,
     )
-    with pytest.raises(Refused):
-        verify(key, "GOODKEY1", record, pepper=names.pepper, now=NOW)
+
+
+class Records:
+    """A table in memory that counts how often it is read."""
+
+    def __init__(self, item: dict[str, Any] | None) -> None:
+        self.item, self.reads = item, 0
+
+    def get(self, key_id: str, *, region: str, deadline: float) -> dict[str, Any] | None:  # KeyTable's own call
+        self.reads += 1
+        return self.item
+
+
+@pytest.fixture
+def records(names) -> Records:
+    return Records(item("GOODKEY1", names.pepper, expires_at={"N": str(int(NOW) + 10)}))
+
+
+@pytest.fixture
+def verifier(records: Records, names) -> KeyVerifier:
+    secrets = FixedSecrets(Secrets(names.pepper, Keys("a1", names.assertion_keys)))
+    return KeyVerifier(cast(Any, records), secrets, environment="local")
+
+
+def ask(verifier: KeyVerifier, now: float, key: str = key_of("GOODKEY1")) -> Key:
+    return verifier.verify(key, region="us-east-1", now=now, deadline=1)
+
+
+def test_a_key_that_comes_again_within_a_second_is_not_read_again(verifier: KeyVerifier, records: Records) -> None:
+    assert ask(verifier, NOW) is ask(verifier, NOW + 0.99)
+    assert records.reads == 1
+    # From the moment of the reading, not of the last use.
+    ask(verifier, NOW + 1.0)
+    assert records.reads == 2
+
+
+def test_a_clock_that_was_set_back_makes_no_record_last(verifier: KeyVerifier, records: Records) -> None:
+    ask(verifier, NOW)
+    ask(verifier, NOW - 3600)
+    assert records.reads == 2
+
+
+def test_a_key_that_is_revoked_is_refused_within_a_second(verifier: KeyVerifier, records: Records) -> None:
+    ask(verifier, NOW)
+    records.item = cast(dict[str, Any], records.item) | {"revoked_at": {"N": "1"}}
+    with pytest.raises(Refused) as caught:
+        ask(verifier, NOW + 1)
+    assert caught.value.reason is Reason.KEY_REVOKED
+
+
+def test_a_key_ends_at_its_end_though_it_is_remembered(verifier: KeyVerifier, records: Records) -> None:
+    ask(verifier, NOW + 9.5)
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            ask(verifier, NOW + 10)
+        assert caught.value.reason is Reason.KEY_EXPIRED
+    assert records.reads == 1
+
+
+def test_another_secret_is_another_key(verifier: KeyVerifier, records: Records) -> None:
+    ask(verifier, NOW)
+    with pytest.raises(Refused) as caught:
+        ask(verifier, NOW, key_of("GOODKEY1", secret="t" + SECRET[1:]))
+    assert caught.value.reason is Reason.KEY_SECRET
+    assert records.reads == 2
+
+
+def test_a_refused_key_is_not_remembered_and_no_key_is_kept(
+    verifier: KeyVerifier, records: Records, monkeypatch: pytest.MonkeyPatch, names
+) -> None:
+    records.item = None
+    for _ in range(2):
+        with pytest.raises(Refused):
+            ask(verifier, NOW)
+    assert (records.reads, len(verifier._known)) == (2, 0)
+    monkeypatch.setattr(api_keys, "MAX_REMEMBERED", 2)
+    for number in range(5):
+        key = key_of("GOODKEY1", secret=str(number) + SECRET[1:])
+        records.item = item("GOODKEY1", names.pepper, digest={"S": digest(key, names.pepper)})
+        ask(verifier, NOW, key)
+        assert key not in repr(verifier._known)
+    assert len(verifier._known) == 2
+
+
+@pytest.mark.parametrize(
+    ("ranges", "address", "opens"),
+    [
+        (None, None, True),
+        (["192.0.2.0/24"], "192.0.2.7", True),
+        (["192.0.2.0/24"], "192.0.3.7", False),
+        (["192.0.2.0/24", "2001:db8::/32"], "2001:db8::1", True),
+        (["192.0.2.7/32"], "192.0.2.7", True),
+        (["192.0.2.7/32"], "192.0.2.8", False),
+        (["2001:db8::/32"], "192.0.2.7", False),
+        (["0.0.0.0/0"], "2001:db8::1", False),
+        (["0.0.0.0/0"], None, False),
+        (["0.0.0.0/0"], "....", False),
+        ([], "192.0.2.7", False),
+    ],
+)
+def test_a_key_opens_from_its_ranges_alone(names, ranges: list[str] | None, address: str | None, opens: bool) -> None:
+    record = item("GOODKEY1", names.pepper, source_ranges=None if ranges is None else {"SS": ranges})
+    key = verify(key_of("GOODKEY1"), "GOODKEY1", record, pepper=names.pepper)
+    assert key.opens_from(address) is opens
 
 
 def test_another_pepper_opens_nothing(names) -> None:
     with pytest.raises(Refused) as caught:
-        verify(key_of("GOODKEY1"), "GOODKEY1", item("GOODKEY1", names.pepper), pepper=b"x" * 32, now=NOW)
+        verify(key_of("GOODKEY1"), "GOODKEY1", item("GOODKEY1", names.pepper), pepper=b"x" * 32)
     assert caught.value.reason is Reason.KEY_SECRET
 
 
@@ -278,7 +388,7 @@ def test_an_unknown_id_costs_a_comparison_too(names, monkeypatch: pytest.MonkeyP
     )
     for record in (None, item("GOODKEY1", names.pepper)):
         with pytest.raises(Refused):
-            verify(key_of("GOODKEY1"), "GOODKEY1", record, pepper=names.pepper, now=NOW)
+            verify(key_of("GOODKEY1"), "GOODKEY1", record, pepper=names.pepper)
     assert len(compared) == 2
     assert len(compared[0][1]) == len(compared[1][1])
 
@@ -306,9 +416,18 @@ def test_an_unknown_id_costs_a_comparison_too(names, monkeypatch: pytest.MonkeyP
         {"expires_at": {"N": "-1"}},
         {"expires_at": {"N": "1e99"}},
         {"revoked_at": {"NULL": True}},
+        {"source_ranges": {"S": "192.0.2.0/24"}},
+        {"source_ranges": {"SS": ["192.0.2.7/24"]}},
+        {"source_ranges": {"SS": ["anywhere"]}},
+        {"signing_key": {"B": "A" * 43}},
+        {"signing_key": {"S": ""}},
+        {"signing_key": {"S": "A" * 42}},
+        {"signing_key": {"S": "A" * 42 + "B"}},
+        {"signing_key": {"S": "A" * 42 + "="}},
+        {"signing_key": {"NULL": True}},
     ],
 )
 def test_a_malformed_record_is_a_fault(names, changes: dict[str, Any]) -> None:
     with pytest.raises(Fault) as caught:
-        verify(key_of("GOODKEY1"), "GOODKEY1", item("GOODKEY1", names.pepper, **changes), pepper=names.pepper, now=NOW)
+        verify(key_of("GOODKEY1"), "GOODKEY1", item("GOODKEY1", names.pepper, **changes), pepper=names.pepper)
     assert caught.value.reason is Reason.KEY_RECORD_MALFORMED

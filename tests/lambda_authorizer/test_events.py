@@ -2,10 +2,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lambda_authorizer import events
+from lambda_authorizer import events, signature
 from lambda_authorizer.access_policy import RULES
-from lambda_authorizer.events import Origin, Request, authorization, origin
+from lambda_authorizer.events import Origin, Request, origin, presented, query
 from lambda_authorizer.reasons import Reason, Refused
 
 ID = "01JDDY0Z4Q8R6N5V3T7W2X9YAB"
@@ -24,6 +26,10 @@ def refused(call: Callable[[], object]) -> Reason:
 
 def read(event: Any, *, region: str | None) -> Request:
     return events.read(event, events.origin(event), region=region)
+
+
+def authorization(event: dict[str, Any]) -> str:
+    return presented(event).authorization
 
 
 def test_a_request_is_read(event: dict[str, Any]) -> None:
@@ -304,3 +310,82 @@ def test_a_method_is_upper_case_letters(event: dict[str, Any], method: str) -> N
     event["requestContext"]["httpMethod"] = method
     reason = refused(lambda: read(event | {"httpMethod": method}, region=None))
     assert reason in {Reason.EVENT_MALFORMED, Reason.EVENT_MISMATCH}
+
+
+def test_whatever_is_plain_reads_the_same_when_looked_at_closely(make_event) -> None:
+    event = make_event("GET", "/models", "Bearer x")
+    assert events._plainly_presented(event)
+    assert presented(event).authorization == events._closely_read(event).authorization == "Bearer x"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"headers": None},
+        {"headers": {}},
+        {"headers": {"Authorization": "Bearer x", "authorization": "Bearer x"}},
+        {"headers": {"Authorization": 7}},
+        {"headers": {7: "x", "Authorization": "Bearer x"}},
+        {"headers": {"Authorization": "Bearer x", "X-Api-Key": "k"}},
+        {"headers": {"Authorization": "Bearer x", "signature": "sig1=:AA==:"}},
+        {"headers": {"Authorization": "Bearer x", "SIGNATURE-INPUT": "sig1=()"}},
+        {"headers": {"Authorization": "Bearer x"}, "multiValueHeaders": {"Authorization": ["Bearer y"]}},
+        {"headers": {"Authorization": "Bearer x"}, "multiValueHeaders": {"Authorization": ["Bearer x", "Bearer x"]}},
+        {"headers": {"Authorization": "Bearer x"}, "multiValueHeaders": {}},
+        {"headers": {"Authorization": "Bearer x"}, "multiValueHeaders": []},
+        {"queryStringParameters": {}},
+        {"multiValueQueryStringParameters": {"a": ["b"]}},
+        {"authorizationToken": "Bearer x"},
+    ],
+)
+def test_what_is_not_plain_is_looked_at_closely(make_event, changes: dict[str, Any]) -> None:
+    event = make_event("GET", "/models", "Bearer x") | changes
+    if "multiValueHeaders" not in changes and "headers" in changes:
+        event["multiValueHeaders"] = None
+    assert events._plainly_presented(event) is None
+
+
+_HEADERS = st.dictionaries(
+    st.sampled_from(["Authorization", "authorization", "Host", "X-Api-Key", "Signature", 7]) | st.text(max_size=3),
+    st.sampled_from(["Bearer x", "ApiKey y", "", 7, None, []]),
+    max_size=4,
+)
+
+
+@given(headers=_HEADERS | st.none(), other=_HEADERS | st.none(), same=st.booleans(), query=_HEADERS | st.none())
+def test_the_fast_reading_and_the_close_one_never_differ(headers: Any, other: Any, same: bool, query: Any) -> None:
+    multiple = headers if same else other
+    event = {
+        "headers": headers,
+        "multiValueHeaders": None if multiple is None else {name: [value] for name, value in multiple.items()},
+        "queryStringParameters": query,
+    }
+    fast = events._plainly_presented(event)
+    if fast is not None:
+        close = events._closely_read(event)
+        assert fast.authorization == close.authorization
+        assert not signature.is_signed(close.headers)
+
+
+def test_the_query_keeps_its_spelling_and_all_its_values(make_event) -> None:
+    event = make_event("GET", "/analyses", "Bearer x")
+    assert query(event) == {}
+    event["queryStringParameters"] = {"Limit": "2"}
+    assert query(event) == {"Limit": ["2"]}
+    event["multiValueQueryStringParameters"] = {"Limit": ["1", "2"]}
+    assert query(event) == {"Limit": ["1", "2"]}
+
+
+@pytest.mark.parametrize(("path", "url"), [("/live/models", "/live/models"), ("/models", "/models"), (None, "/models")])
+def test_the_url_has_the_path_as_the_caller_wrote_it(make_event, path: str | None, url: str) -> None:
+    event = make_event("GET", "/models", None)
+    event["requestContext"]["path"] = path
+    assert read(event, region=None).url_path == url
+
+
+@pytest.mark.parametrize("name", ["stage", "apiId", "accountId", "httpMethod", "resourcePath", "path"])
+@pytest.mark.parametrize("value", [[], {}, ["live"], 7, True])
+def test_a_repetition_of_another_type_is_a_contradiction(make_event, name: str, value: Any) -> None:
+    event = make_event("GET", "/models", None)
+    event["requestContext"][name] = value
+    assert refused(lambda: read(event, region=None)) is Reason.EVENT_MISMATCH

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lambda_authorizer import assertion, config, handler, policy
-from lambda_authorizer.access_policy import ACCESS_POLICY, GROUPS, SCOPES, permits
+from lambda_authorizer.access_policy import ACCESS_POLICY, GROUPS, SCOPES, STEP_UP_AGE, permits
 from lambda_authorizer.handler import Authorizer, Unauthorized
 from lambda_authorizer.reasons import ConfigurationError, Fault, Reason
 from lambda_authorizer.secret_store import FixedSecrets
@@ -102,6 +102,26 @@ def test_who_may_not_gets_a_deny_for_that_call_alone(authorizer: Authorizer, poo
     assert effect(answer) == "Deny"
     assert answer["policyDocument"]["Statement"][0]["Resource"] == event["methodArn"]
     assert "assertion" not in answer["context"]
+
+
+def test_an_old_sign_in_changes_nothing_and_is_told_why(
+    authorizer: Authorizer, pool, make_event, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = pool.token(groups=["admin"], auth_time=int(time.time()) - STEP_UP_AGE - 1)
+    answer = authorizer.decide(make_event("POST", "/config", f"Bearer {token}"))
+    assert (effect(answer), answer["context"]["reason"]) == ("Deny", Reason.SIGN_IN_TOO_OLD)
+    assert json.loads(capsys.readouterr().out)["reason"] == Reason.SIGN_IN_TOO_OLD
+    assert effect(authorizer.decide(make_event("GET", "/config", f"Bearer {token}"))) == "Allow"
+
+
+def test_what_was_opened_is_asked_for_its_sign_in_again(
+    authorizer: Authorizer, pool, make_event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = make_event("POST", "/config", f"Bearer {pool.token(groups=['admin'])}")
+    assert effect(authorizer.decide(event)) == "Allow"
+    later = time.time() + STEP_UP_AGE + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert effect(authorizer.decide(event)) == "Deny"
 
 
 def test_an_unknown_route_is_denied(authorizer: Authorizer, pool, make_event) -> None:

@@ -2,8 +2,8 @@ import itertools
 
 import pytest
 
-from lambda_authorizer.access_policy import ACCESS_POLICY, GROUPS, SCOPES
-from lambda_authorizer.policy import Caller, context, decide, document
+from lambda_authorizer.access_policy import ACCESS_POLICY, GROUPS, RULES, SCOPES, STEP_UP_AGE
+from lambda_authorizer.policy import API_KEY, TOKEN, TOLERANCE, Caller, context, decide, document
 from lambda_authorizer.reasons import Reason
 
 # Written out, not derived: the table is what this checks. v, a, A: viewer, analyst, admin; then the scope that opens the route.
@@ -24,17 +24,22 @@ GET     /analyses/{analysis_id}/results   v a A  analyses:read
 PATCH   /analyses/{analysis_id}           - a A  analyses:write
 DELETE  /analyses/{analysis_id}           - a A  analyses:write
 POST    /analyze                          - a A  analyses:write
+GET     /keys                             - - A  -
+POST    /keys                             - - A  -
+POST    /keys/{key_id}/rotate             - - A  -
+DELETE  /keys/{key_id}                    - - A  -
 """
 ROWS = [line.split() for line in MATRIX.strip().splitlines()]
+NOW = 1_800_000_000
 ID = {"id": "01JDDY0Z4Q8R6N5V3T7W2X9YAB"}
 
 
 def caller(groups: set[str] | frozenset[str] = frozenset(), scopes: set[str] | frozenset[str] = frozenset()) -> Caller:
-    return Caller("someone", frozenset(groups), frozenset(scopes), "token")
+    return Caller("someone", frozenset(groups), frozenset(scopes), "token", signed_in_at=NOW)
 
 
 def opened(method: str, route: str, who: Caller) -> bool:
-    return decide(who, method=method, route=route, parameters=ID) is Reason.ALLOWED
+    return decide(who, method=method, route=route, parameters=ID, now=NOW) is Reason.ALLOWED
 
 
 def test_the_matrix_has_every_route() -> None:
@@ -77,7 +82,7 @@ def test_more_groups_and_scopes_open_what_each_opens_and_no_more() -> None:
     ],
 )
 def test_a_route_that_is_not_in_the_table_opens_to_nobody(method: str, route: str) -> None:
-    assert decide(caller(GROUPS, SCOPES), method=method, route=route, parameters={}) is Reason.NO_SUCH_ROUTE
+    assert decide(caller(GROUPS, SCOPES), method=method, route=route, parameters={}, now=NOW) is Reason.NO_SUCH_ROUTE
 
 
 @pytest.mark.parametrize(
@@ -93,9 +98,49 @@ def test_a_route_that_is_not_in_the_table_opens_to_nobody(method: str, route: st
 )
 def test_an_id_that_is_no_ulid_is_denied(value: str) -> None:
     assert (
-        decide(caller({"admin"}), method="GET", route="/analyses/{analysis_id}", parameters={"analysis_id": value})
+        decide(caller({"admin"}), method="GET", route="/analyses/{analysis_id}", parameters={"analysis_id": value}, now=NOW)
         is Reason.ID_MALFORMED
     )
+
+
+STEPS = [call for call, rule in RULES.items() if rule.sign_in_age is not None]
+
+
+def test_what_changes_the_configuration_or_keys_asks_for_a_recent_sign_in() -> None:
+    assert set(STEPS) == {("POST", "/config"), ("POST", "/keys"), ("POST", "/keys/{key_id}/rotate"), ("DELETE", "/keys/{key_id}")}
+    assert {RULES[call].sign_in_age for call in STEPS} == {STEP_UP_AGE} == {900}
+
+
+@pytest.mark.parametrize("call", STEPS)
+@pytest.mark.parametrize(
+    ("signed_in_at", "reason"),
+    [
+        (NOW, Reason.ALLOWED),
+        (NOW - STEP_UP_AGE, Reason.ALLOWED),
+        (NOW - STEP_UP_AGE - 1, Reason.SIGN_IN_TOO_OLD),
+        (0, Reason.SIGN_IN_TOO_OLD),
+        (NOW + TOLERANCE, Reason.ALLOWED),
+        (NOW + TOLERANCE + 1, Reason.SIGN_IN_TOO_OLD),
+        (None, Reason.SIGN_IN_TOO_OLD),
+    ],
+)
+def test_a_sign_in_opens_for_a_while(call: tuple[str, str], signed_in_at: int | None, reason: Reason) -> None:
+    who = Caller("someone", frozenset({"admin"}), frozenset(), TOKEN, signed_in_at=signed_in_at)
+    method, route = call
+    assert decide(who, method=method, route=route, parameters=ID, now=NOW) is reason
+    # Who may not do it at all is told so, however lately they signed in.
+    other = who._replace(groups=frozenset({"analyst"}))
+    assert decide(other, method=method, route=route, parameters=ID, now=NOW) is Reason.NOT_PERMITTED
+
+
+def test_reading_asks_for_no_recent_sign_in() -> None:
+    who = Caller("someone", frozenset({"admin"}), frozenset(), TOKEN, signed_in_at=0)
+    assert decide(who, method="GET", route="/config", parameters={}, now=NOW) is Reason.ALLOWED
+
+
+def test_a_program_does_not_sign_in() -> None:
+    who = Caller("program:ci", frozenset(), frozenset({"config:write"}), API_KEY, key_id="ABCDEFGH")
+    assert decide(who, method="POST", route="/config", parameters={}, now=NOW) is Reason.ALLOWED
 
 
 def test_the_policy_names_the_one_call() -> None:

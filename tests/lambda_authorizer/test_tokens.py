@@ -53,6 +53,7 @@ def test_a_valid_token_says_who_is_calling(verify, pool, names) -> None:
         "token",
         client_id=names.client_id,
         token_id="8f1f0f6c-7c0e-4a5e-9d6d-1f2e3d4c5b6a",
+        signed_in_at=NOW,
     )
 
 
@@ -137,6 +138,11 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "a start as text": {"nbf": str(NOW)},
     "a null start": {"nbf": None},
     "a boolean start": {"nbf": True},
+    "a sign-in as text": {"auth_time": str(NOW)},
+    "a sign-in as float": {"auth_time": NOW + 0.5},
+    "a null sign-in": {"auth_time": None},
+    "a boolean sign-in": {"auth_time": True},
+    "a negative sign-in": {"auth_time": -1},
     "a lifetime of more than a day": {"exp": NOW + 24 * 3600 + 1, "iat": NOW},
     "a lifetime of nothing": {"exp": NOW + 30, "iat": NOW + 30},
     "an end before its issue": {"exp": NOW, "iat": NOW + 30},
