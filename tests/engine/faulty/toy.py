@@ -204,10 +204,15 @@ class Driver:
         }
 
     def _checkpoint(self) -> Mapping[str, Any] | None:
-        """The state; where the engine died while it wrote it, the one before, of which it keeps a copy for its operator."""
-        for file in (self._state / "backend").rglob("toy.json"):
-            if file.stat().st_size == 0:
+        """The state; where the engine died while it wrote it, the one before, of which it keeps a copy for its operator.
+
+        Beside each file the backend keeps one with its media type, which may be as empty, and which may be missing.
+        """
+        for file in (self._state / "backend").rglob("toy.json*"):
+            if file.stat().st_size == 0 and file.name == "toy.json":
                 shutil.copyfile(file.with_name("toy.json.bak"), file)
+            elif file.stat().st_size == 0:
+                file.unlink()
         return self._stack.export_stack().deployment
 
 
