@@ -175,3 +175,9 @@ def test_https_refuses_a_certificate_of_another_name(
     with pytest.raises(HttpError):
         get(url.replace("localhost", "127.0.0.1"))
     assert server.requests == []
+
+
+def test_after_its_time_nothing_is_sent(server) -> None:
+    with pytest.raises(HttpError):
+        exchange("POST", server.url, headers={}, body=b"x", deadline=time.monotonic() - 1)
+    assert server.requests == []

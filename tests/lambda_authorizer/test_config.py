@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from lambda_authorizer import environment
 from lambda_authorizer.config import load
 from lambda_authorizer.reasons import ConfigurationError
 
@@ -140,3 +141,10 @@ def test_what_is_for_local_is_refused_or_ignored_elsewhere(environ: dict[str, st
         load(elsewhere | {"HEARTMAP_JWKS_URL": "http://host/jwks.json"})
     with pytest.raises(ConfigurationError, match="HEARTMAP_ISSUERS"):
         load(elsewhere | {"HEARTMAP_ISSUERS": "http://host"})
+
+
+@pytest.mark.parametrize("value", ["", "a b", "no/table"])
+def test_a_variable_that_is_required_is_there_and_matches(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="THE_TABLE"):
+        environment.required({"THE_TABLE": value}, "THE_TABLE", environment.TABLE)
+    assert environment.required({"THE_TABLE": "a-table"}, "THE_TABLE", environment.TABLE) == "a-table"
