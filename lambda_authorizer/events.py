@@ -67,8 +67,8 @@ class Request(NamedTuple):
 class Presented(NamedTuple):
     """What a call came with.
 
-    ``authorization`` is the value of the one header of that name. ``headers`` has all values of each header by its lower-case name,
-    and nothing where none of the others matters to a decision.
+    ``authorization`` is the value of the one header of that name. ``headers`` has all values of each header by its lower-case
+    name, and nothing where none of the others matters to a decision.
     """
 
     authorization: str

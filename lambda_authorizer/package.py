@@ -12,10 +12,13 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+
+from lambda_authorizer.building import bytecode, materials
+from lambda_authorizer.building.target import InterpreterMissing, PackageError, Target
 
 _SOURCES = Path(__file__).resolve().parent
 _REQUIREMENTS = _SOURCES / "requirements.txt"
@@ -35,34 +38,18 @@ _LEFT_OUT = re.compile(
 )
 
 
-class PackageError(Exception):
-    """The package could not be built. The text says why and what to do."""
-
-
-class Target(NamedTuple):
-    """Where the package runs.
-
-    ``python_version`` is ``major.minor``; ``platform`` a wheel's platform tag (PEP 600), or None for the machine that builds it.
-    """
-
-    python_version: str
-    platform: str | None
-
-    @classmethod
-    def host(cls) -> "Target":
-        """The machine and the interpreter that build it."""
-        return cls(f"{sys.version_info.major}.{sys.version_info.minor}", None)
-
-
 def build(destination_dir: Path, *, key_set: bytes, target: Target) -> Path:
     """Write the authorizer's package into ``destination_dir``, named as ``archive`` does, and return its path.
 
-    ``key_set`` is the JWKS document of the user pool, stored beside the handler. Raises PackageError.
+    ``key_set`` is the JWKS document of the user pool, stored beside the handler. Beside the zip are its bill of materials and its
+    licences, as ``materials.write`` names them. Raises PackageError.
     """
     contents = dict(_files(_dependencies(target)))
     contents |= modules(_SOURCES, (path.stem for path in _SOURCES.glob("*.py") if path != Path(__file__).resolve()))
     contents["lambda_authorizer/jwks.json"] = key_set
-    return archive(destination_dir, "authorizer", contents)
+    package = archive(destination_dir, "authorizer", contents, target=target)
+    materials.write(package, "authorizer", contents, _REQUIREMENTS.read_text(encoding="utf-8"))
+    return package
 
 
 def modules(package: Path, names: Iterable[str]) -> dict[str, bytes]:
@@ -70,8 +57,17 @@ def modules(package: Path, names: Iterable[str]) -> dict[str, bytes]:
     return {f"{package.name}/{name}.py": (package / f"{name}.py").read_bytes() for name in names}
 
 
-def archive(destination_dir: Path, name: str, contents: Mapping[str, bytes]) -> Path:
-    """Write ``<name>-<sha256 of its bytes>.zip`` with these files into ``destination_dir`` and return its path."""
+def archive(destination_dir: Path, name: str, contents: Mapping[str, bytes], *, target: Target | None = None) -> Path:
+    """Write ``<name>-<sha256 of its bytes>.zip`` with these files into ``destination_dir`` and return its path.
+
+    With a target the modules' bytecode for it is beside them. Where the interpreter that makes it is not to be had there is a
+    warning instead: the function works without. Raises PackageError.
+    """
+    if target is not None:
+        try:
+            contents = {**contents, **bytecode.of(contents, target)}
+        except InterpreterMissing as missing:
+            warnings.warn(f"The package {name!r} has no bytecode and starts slower. {missing}", stacklevel=2)
     destination_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination_dir) as scratch:
         unnamed = Path(scratch) / f"{name}.zip"

@@ -13,8 +13,11 @@ MODULES = ("__init__", "handler", "keys")
 AUTHORIZER_MODULES = ("__init__", "assertion", "aws", "bounded_http", "encoding", "environment", "reasons", "secret_store")
 
 
-def build(destination_dir: Path) -> Path:
-    """Write the package into ``destination_dir`` and return its path, which names it by its bytes."""
+def build(destination_dir: Path, *, target: package.Target | None = None) -> Path:
+    """Write the package into ``destination_dir`` and return its path, which names it by its bytes.
+
+    With a target its bytecode is in it. Raises package.PackageError.
+    """
     contents = package.modules(_HERE, MODULES)
     contents |= package.modules(_HERE.parent / "lambda_authorizer", AUTHORIZER_MODULES)
-    return package.archive(destination_dir, "rotation", contents)
+    return package.archive(destination_dir, "rotation", contents, target=target)

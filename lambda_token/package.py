@@ -9,24 +9,16 @@ _HERE = Path(__file__).resolve().parent
 # What is imported and no more: the authorizer's dependency stays out.
 MODULES = ("__init__", "answers", "audit", "config", "credential", "handler", "roles")
 AUTHORIZER_MODULES = (
-    *(
-        "__init__",
-        "access_policy",
-        "api_keys",
-        "assertion",
-        "aws",
-        "bounded_http",
-        "encoding",
-        "environment",
-        "policy",
-        "reasons",
-    ),
-    "secret_store",
+    *("__init__", "access_policy", "api_keys", "assertion", "aws", "bounded", "bounded_http"),
+    *("encoding", "environment", "policy", "problems", "reasons", "secret_store", "signature"),
 )
 
 
-def build(destination_dir: Path) -> Path:
-    """Write the package into ``destination_dir`` and return its path, which names it by its bytes."""
+def build(destination_dir: Path, *, target: package.Target | None = None) -> Path:
+    """Write the package into ``destination_dir`` and return its path, which names it by its bytes.
+
+    With a target its bytecode is in it. Raises package.PackageError.
+    """
     contents = package.modules(_HERE, MODULES)
     contents |= package.modules(_HERE.parent / "lambda_authorizer", AUTHORIZER_MODULES)
-    return package.archive(destination_dir, "token", contents)
+    return package.archive(destination_dir, "token", contents, target=target)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import boto3
 import pytest
+from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
 from lambda_authorizer import api_keys, config
@@ -72,6 +73,7 @@ def moto_url(names) -> Iterator[str]:
     arn = secrets.create_secret(Name="authorizer", SecretString=json.dumps(names.secret))["ARN"]
     yield f"{url} {arn}"
     server.stop()
+    moto_api_backend.reset()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import boto3
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
 from lambda_authorizer import config, key_use, signature
@@ -20,7 +21,7 @@ from lambda_authorizer.key_use import NONCE_KEPT, NOTED_EVERY, RETRY_AFTER, USE_
 from lambda_authorizer.reasons import Fault, Reason
 from lambda_authorizer.signature import Message
 
-# moto keeps its state per process, and other modules have a table of keys as well.
+# moto keeps its state per process, which other modules with a table of keys may share.
 KEYS_TABLE, USE_TABLE = "heartmap-signed-api-keys", "heartmap-signed-key-use"
 SIGNED, PLAIN, BOUND, GONE = "01JDDY0Z4Q8R6N5V3T7W2X9YAB", "PLAINKEY", "BOUNDKEY", "GONE0001"
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -60,6 +61,7 @@ def url(names) -> Iterator[str]:
         tables.put_item(TableName=KEYS_TABLE, Item=record | more)
     yield address
     server.stop()
+    moto_api_backend.reset()
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What builds the deployment packages and is in none of them."""
