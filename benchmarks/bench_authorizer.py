@@ -63,6 +63,15 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def after_parsing(work: Callable[[dict[str, Any]], object], events: list[dict[str, Any]]) -> float:
+    """Seconds for all, each on an event that was parsed a moment before: Lambda's runtime does that, and it is not counted."""
+    documents, taken = [json.dumps(event) for event in events], 0.0
+    for document in documents:
+        event = json.loads(document)
+        taken += seconds(lambda event=event: work(event))
+    return taken
+
+
 def table(programs: Iterable[Program], pepper: bytes) -> Callable[..., dict[str, Any]]:
     """Instead of `Aws.call`: a table with these programs' keys, and one where every nonce is new."""
     items = {program.public_id: program.item(pepper) for program in programs}
@@ -87,7 +96,12 @@ def warm(key: rsa.RSAPrivateKey, pepper: bytes) -> list[Row]:
 
     public = key.public_key()
     message = b"x" * 700
-    proof = key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+    scheme, digest = padding.PKCS1v15(), hashes.SHA256()
+    proof = key.sign(message, scheme, digest)
+
+    def decide(event: dict[str, Any]) -> object:
+        return handler(event, None)
+
     known = bearer(token(key, -1))
     handler(known, None)
     handler(plain.call(), None)
@@ -96,17 +110,13 @@ def warm(key: rsa.RSAPrivateKey, pepper: bytes) -> list[Row]:
         tokens = [token(key, turn * WARM + number) for number in range(WARM)]
         new, again, keyed = [bearer(each) for each in tokens], [known] * WARM, [plain.call()] * WARM
         signed = [signing.call() for _ in range(WARM)]
-
-        def decided(by: Callable[..., object], events: list[dict[str, Any]]) -> float:
-            return seconds(lambda: [by(each, None) for each in events])
-
-        raw = seconds(lambda: [public.verify(proof, message, padding.PKCS1v15(), hashes.SHA256()) for _ in range(WARM)])
+        raw = after_parsing(lambda _: public.verify(proof, message, scheme, digest), new)
         taken = {
-            "new token": decided(handler, new),
-            "repeated token": decided(handler, again),
-            "API key, record at hand": decided(handler, keyed),
-            "API key, signed call": decided(handler, signed),
-            "usual stack, new token": decided(usual, new),
+            "new token": after_parsing(decide, new),
+            "repeated token": after_parsing(decide, again),
+            "API key, record at hand": after_parsing(decide, keyed),
+            "API key, signed call": after_parsing(decide, signed),
+            "usual stack, new token": after_parsing(lambda event: usual(event, None), new),
             "PyJWT with a key object, token alone": seconds(
                 lambda tokens=tokens: [jwt.decode(each, public, algorithms=["RS256"], issuer=ISSUER) for each in tokens]
             ),

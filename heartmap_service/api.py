@@ -27,6 +27,7 @@ from heartmap_service.awake import keep_awake
 from heartmap_service.catalogue import DEFAULT_TYPE, PIPELINES
 from heartmap_service.clients import Clients, connect
 from heartmap_service.configuration import ConfigChange, ConfigStore, PipelineConfig
+from heartmap_service.content_digest import ContentDigest
 from heartmap_service.hdf5_signature import is_hdf5
 from heartmap_service.identity import Caller, Gate
 from heartmap_service.log import configure
@@ -62,7 +63,7 @@ def create_app(settings: ApiSettings, clients: Clients) -> Gate:
     _add_error_handlers(app)
     _add_routes(app)
     # Around the whole application: FastAPI's own middleware would stand inside its handler of unforeseen errors.
-    return Gate(app, keys=settings.assertion_keys, internal_host=settings.internal_host, stage=settings.stage)
+    return Gate(ContentDigest(app), keys=settings.assertion_keys, internal_host=settings.internal_host, stage=settings.stage)
 
 
 def _caller(request: Request) -> Caller:

@@ -18,7 +18,7 @@ from ulid import ULID
 
 from heartmap_service.problems import Problem, respond
 from heartmap_service.queue import ULID_PATTERN
-from lambda_authorizer.access_policy import ADMIN, RULES, Rule, permits
+from lambda_authorizer.access_policy import ADMIN, RULES, SERVICE, Rule, permits
 from lambda_authorizer.assertion import HEADER, Assertion, AssertionRefused, verify
 
 PROBE = "/healthz"
@@ -57,7 +57,9 @@ class Gate:
         self._keys = keys
         self._host = internal_host.lower()
         self._stage = f"/{stage}"
-        self._templates = {rule.route: _template(rule.route) for rule in RULES.values()}
+        # An assertion for a row that something else answers opens nothing here.
+        self._rules = {call: rule for call, rule in RULES.items() if rule.answered_by == SERVICE}
+        self._templates = {rule.route: _template(rule.route) for rule in self._rules.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -102,7 +104,7 @@ class Gate:
         if path == self._stage or path.startswith(f"{self._stage}/"):
             path = path[len(self._stage) :] or "/"
             scope["path"], scope["raw_path"] = path, path.encode("utf-8")
-        rule = RULES.get((assertion.method, assertion.route))
+        rule = self._rules.get((assertion.method, assertion.route))
         if rule is None or scope["method"] != rule.method or not self._templates[rule.route].fullmatch(path):
             raise Problem(403, "wrong_route", "The call is not the one that was authorised.")
         if not permits(rule, assertion.groups, assertion.scopes):

@@ -33,10 +33,10 @@ MAX_REMEMBERED = 1000
 """Keys."""
 
 # 43 characters of base64url are 256 bits.
-_KEY = re.compile(r"hm_(?P<environment>[a-z]{1,16})_(?P<public_id>[A-Za-z0-9]{8,32})_[A-Za-z0-9_-]{43,128}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_PRINCIPAL = re.compile(r"[!-~]{1,256}")
-_PUBLIC_KEY = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes: RFC 8032, section 5.1.5
+_KEY = r"hm_(?P<environment>[a-z]{1,16})_(?P<public_id>[A-Za-z0-9]{8,32})_[A-Za-z0-9_-]{43,128}"
+_DIGEST = r"[0-9a-f]{64}"
+_PRINCIPAL = r"[!-~]{1,256}"
+_PUBLIC_KEY = r"[A-Za-z0-9_-]{43}"  # 32 bytes: RFC 8032, section 5.1.5
 _NO_DIGEST = "0" * 64
 
 
@@ -99,7 +99,7 @@ def digest(key: str, pepper: bytes) -> str:
 
 def public_id(key: str, *, environment: str) -> str:
     """The public id of a key that has the form of this environment's. Raises Refused."""
-    match = _KEY.fullmatch(key)
+    match = re.fullmatch(_KEY, key)
     if match is None:
         raise Refused(Reason.KEY_MALFORMED)
     if match["environment"] != environment:
@@ -187,9 +187,9 @@ def _attribute(item: dict[str, Any], name: str, kind: str) -> Any:
     return attribute[kind]
 
 
-def _string(item: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+def _string(item: dict[str, Any], name: str, pattern: str) -> str:
     value = _attribute(item, name, "S")
-    if not isinstance(value, str) or not pattern.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
         raise Fault(Reason.KEY_RECORD_MALFORMED)
     return value
 

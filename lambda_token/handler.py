@@ -15,12 +15,13 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from lambda_authorizer import problems
 from lambda_authorizer.aws import Aws
 from lambda_authorizer.environment import LOCAL
+from lambda_authorizer.problems import Refused
 from lambda_authorizer.reasons import Fault
 from lambda_authorizer.secret_store import ManagedSecrets
 from lambda_token import answers, audit, config, credential, roles
-from lambda_token.answers import Refused
 from lambda_token.audit import Call
 from lambda_token.credential import StoreError
 
@@ -47,12 +48,12 @@ class Exchange:
         except Refused as refusal:
             problem = refusal.problem
             audit.write(audit.DENY if problem.status < 500 else audit.ERROR, problem.code, call)
-            return answers.problem(problem, call.request_id)
+            return problems.problem(problem, call.request_id)
         except Exception as error:  # noqa: BLE001  # whatever it is, it must be an error and recorded
             # The place, not the text: that may hold what a caller sent.
             sys.stderr.write(f"{type(error).__name__}\n" + "".join(traceback.format_tb(error.__traceback__)))
-            audit.write(audit.ERROR, answers.INTERNAL.code, call)
-            return answers.problem(answers.INTERNAL, call.request_id)
+            audit.write(audit.ERROR, problems.INTERNAL.code, call)
+            return problems.problem(problems.INTERNAL, call.request_id)
 
     def _exchange(self, event: Any, call: Call) -> dict[str, Any]:
         session = roles.session(_user_arn(event))
@@ -75,7 +76,7 @@ class Exchange:
                 deadline=deadline,
             )
         except (Fault, StoreError):
-            raise Refused(answers.UNAVAILABLE) from None
+            raise Refused(problems.UNAVAILABLE) from None
         call.key_id, call.expires_at = made.public_id, made.expires_at
         # Before the answer: what is not recorded must not be given.
         audit.write(audit.ALLOW, "exchanged", call)
@@ -94,11 +95,11 @@ def _call(event: Any) -> Call:
 def _user_arn(event: Any) -> str:
     """Whose signature API Gateway verified. Raises Refused for an event that is none of ``POST /token``."""
     if not isinstance(event, dict) or (event.get("httpMethod"), event.get("resource")) != ("POST", "/token"):
-        raise Refused(answers.INTERNAL)
+        raise Refused(problems.INTERNAL)
     context = event.get("requestContext")
     identity = context.get("identity") if isinstance(context, dict) else None
     if not isinstance(identity, dict):
-        raise Refused(answers.INTERNAL)
+        raise Refused(problems.INTERNAL)
     arn, account = identity.get("userArn"), identity.get("accountId")
     # A session's account is the caller's.
     if not isinstance(arn, str) or not isinstance(account, str) or f":{account}:" not in arn:

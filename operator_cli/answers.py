@@ -29,6 +29,7 @@ class Problem(_Answer):
     title: str | None = None
     detail: str | None = None
     code: str | None = None
+    reason: str | None = None
     request_id: str | None = None
     errors: list[FieldFault] = []
 
@@ -91,3 +92,30 @@ class ResultFile(_Answer):
 class Results(_Answer):
     files: list[ResultFile]
     summary: dict[str, Any] = {}
+
+
+class KeyRecord(_Answer):
+    """An API key, without its secret. Times are in seconds since the epoch.
+
+    What is not known of a key that was not made by `POST /keys` is None, its name for one; an end that is None never comes.
+    """
+
+    key_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{8,32}$")]
+    name: str | None = None
+    scopes: list[str]
+    source_ranges: list[str] = []
+    signed: bool
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    replaced_by: str | None = None
+    last_used_at: int | None = None
+
+
+class NewKey(KeyRecord):
+    """With the key itself, which no later answer holds."""
+
+    key: str = Field(repr=False)
+
+
+class KeyRecords(_Answer):
+    keys: list[KeyRecord]

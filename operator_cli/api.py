@@ -11,16 +11,19 @@ import httpx
 import tenacity
 from pydantic import BaseModel, ValidationError
 
+from lambda_authorizer.access_policy import STEP_UP_AGE
 from operator_cli.answers import Problem
+from operator_cli.credentials import Credential
 from operator_cli.environments import Environment
 from operator_cli.errors import CliError, NotSignedIn, WrongUse
-from operator_cli.session import Session
 from operator_cli.transport import is_distrust, unreachable
 
 ATTEMPTS = 4
 LONGEST_PAUSE = 20
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 TRANSIENT = frozenset({502, 503, 504})
+# The authorizer's reason, in a problem document of 403.
+SIGN_IN_TOO_OLD = "sign_in_too_old"
 # API Gateway's own names, for answers that never reached the service.
 REQUEST_ID_HEADERS = ("x-request-id", "x-amzn-requestid", "x-amz-apigw-id")
 
@@ -35,13 +38,13 @@ class _Request(NamedTuple):
 
 
 class Api:
-    """The service of one environment, as the signed-in user."""
+    """The service of one environment, as the signed-in user or as a program."""
 
     def __init__(
-        self, environment: Environment, session: Session, http: httpx.Client, *, sleep: Callable[[float], None] = time.sleep
+        self, environment: Environment, credential: Credential, http: httpx.Client, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self.environment = environment
-        self._session = session
+        self._credential = credential
         self._http = http
         self._sleep = sleep
 
@@ -67,30 +70,31 @@ class Api:
         return response
 
     def send(self, method: str, path: str, body: Any = None, *, repeatable: bool = False) -> httpx.Response:
-        """Send one request with a valid token, whatever the status of the answer.
+        """Send one request with a valid credential, whatever the status of the answer.
 
-        Raises WrongUse for a path that is not one of the service, NotSignedIn when the service accepts no token of this session,
+        Raises WrongUse for a path that is not one of the service, NotSignedIn when the service does not accept the credential,
         CliError when nothing answers.
         """
         if not path.startswith("/") or path.startswith("//") or "\\" in path or not path.isascii() or not path.isprintable():
             raise WrongUse("The path must begin with one slash and be plain ASCII, as in /analyses.")
         request = _Request(method, self.environment.api + path, body, repeatable or method in IDEMPOTENT)
-        token = self._session.tokens().access_token
-        response = self._try(request, token)
+        authorization = self._credential.authorization()
+        response = self._try(request, authorization)
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            # Ended earlier than this machine's clock says, or revoked: one new token, one new try.
-            response = self._try(request, self._session.tokens(rejected=token).access_token)
+            authorization = self._credential.renewed(authorization)
+            if authorization is not None:
+                response = self._try(request, authorization)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             problem = refusal(response, self.environment)
             raise NotSignedIn(
-                "The service does not accept this session.",
+                self._credential.refused,
                 code=problem.code,
                 request_id=problem.request_id,
-                next_step=f"Sign in: {self.environment.command('login')}",
+                next_step=self._credential.repair(),
             )
         return response
 
-    def _try(self, request: _Request, token: str) -> httpx.Response:
+    def _try(self, request: _Request, authorization: httpx.Auth) -> httpx.Response:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=_pause,
@@ -99,13 +103,13 @@ class Api:
             sleep=self._sleep,
         )
         try:
-            return retrying(self._once, request, token)
+            return retrying(self._once, request, authorization)
         except httpx.HTTPError as error:
             raise unreachable(self.environment, request.url, error) from None
 
-    def _once(self, request: _Request, token: str) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, application/problem+json"}
-        return self._http.request(request.method, request.url, json=request.body, headers=headers)
+    def _once(self, request: _Request, authorization: httpx.Auth) -> httpx.Response:
+        headers = {"Accept": "application/json, application/problem+json"}
+        return self._http.request(request.method, request.url, json=request.body, headers=headers, auth=authorization)
 
 
 def _last(state: tenacity.RetryCallState) -> httpx.Response:
@@ -151,6 +155,13 @@ def refusal(response: httpx.Response, environment: Environment) -> CliError:
     except ValidationError:
         problem = Problem()
     status = response.status_code
+    if problem.reason == SIGN_IN_TOO_OLD:
+        return NotSignedIn(
+            f"This takes a sign-in of the last {STEP_UP_AGE // 60} minutes.",
+            code=problem.code,
+            request_id=problem.request_id or _request_id(response),
+            next_step=f"Sign in again, then repeat it: {environment.command('login')}",
+        )
     message = problem.detail or problem.title or f"The service answered {status}."
     # The service's detail names the first field that is wrong, if any.
     others = [f"{fault.field} {fault.rule}" for fault in problem.errors if fault.field not in message]
@@ -158,22 +169,26 @@ def refusal(response: httpx.Response, environment: Environment) -> CliError:
         f"{message} ({'; '.join(others)})" if others else message,
         code=problem.code or f"http_{status}",
         request_id=problem.request_id or _request_id(response),
-        next_step=_next_step(status, problem.code, environment),
+        next_step=_next_step(status, problem, environment),
     )
 
 
-def _next_step(status: int, code: str | None, environment: Environment) -> str | None:
+def _next_step(status: int, problem: Problem, environment: Environment) -> str | None:
+    by_reason = {"key_source": "The API key may not be used from this machine's address: see its ranges, `--from`."}
     by_code = {
         "blocked": "The firewall refused it: are you on a network that this environment allows?",
-        "forbidden": f"Your groups do not allow it: see {environment.command('whoami')}. An administrator can change them.",
+        "forbidden": f"Your groups, or your key's scopes, do not allow it: see {environment.command('whoami')}. "
+        "An administrator can change them.",
         "no_such_route": "Check the method and the path.",
+        "key_not_found": f"{environment.command('keys', 'list')} shows the keys there are.",
+        "signing_key_required": "Give --sign-with FILE: a key with such a scope signs its calls.",
         "no_such_analysis": f"{environment.command('jobs', 'list')} shows what there is for you to see.",
     }
     by_status = {
         413: f"Send data sets with: {environment.command('upload', 'FILE')}",
         429: "Wait a minute, then try again.",
     }
-    step = by_code.get(code or "") or by_status.get(status)
+    step = by_reason.get(problem.reason or "") or by_code.get(problem.code or "") or by_status.get(status)
     if step is None and status >= 500:
         return "Try again; if it stays, give the request id to an administrator."
     return step

@@ -15,8 +15,9 @@ from operator_cli.vocabulary import EnvironmentName
 if TYPE_CHECKING:
     import httpx
 
-    from operator_cli.answers import Analysis
+    from operator_cli.answers import Analysis, KeyRecord, NewKey
     from operator_cli.api import Api
+    from operator_cli.credentials import ApiKey
     from operator_cli.storage import Storage
 
 
@@ -36,15 +37,34 @@ class Command:
     def session(self) -> Session:
         return Session(self.environment)
 
+    @cached_property
+    def api_key(self) -> "ApiKey | None":
+        """The key of the program that runs this, if it is one. Raises WrongUse for what is no key."""
+        from operator_cli.credentials import api_key
+
+        return api_key(self.environment)
+
     @contextmanager
     def service(self) -> Iterator[tuple["Api", "Storage"]]:
         """The API, and the storage behind its presigned addresses."""
         from operator_cli.api import Api
+        from operator_cli.credentials import SessionCredential
         from operator_cli.storage import Storage
         from operator_cli.transport import client, storage_client
 
+        credential = self.api_key or SessionCredential(self.environment, self.session)
         with client(self.environment) as http, storage_client(self.environment) as storage_http:
-            yield Api(self.environment, self.session, http), Storage(self.environment, storage_http)
+            yield Api(self.environment, credential, http), Storage(self.environment, storage_http)
+
+    def show_caller(self) -> None:
+        """Who calls: the program of an API key, else whoever is signed in. Raises NotSignedIn when nobody is."""
+        key = self.api_key
+        if key is None:
+            self.show_session()
+            return
+        document = {"environment": self.environment.name, "key_id": key.key_id, "signed": key.signs}
+        rows = [("environment", self.environment.name), ("API key", key.key_id), ("signs calls", "yes" if key.signs else "no")]
+        self.output.result(document, lambda: self.output.fields(rows))
 
     def show_session(self) -> None:
         """Who is signed in. Raises NotSignedIn when nobody is."""
@@ -63,7 +83,7 @@ class Command:
             ("environment", self.environment.name),
             ("user", claims.get("username")),
             ("groups", ", ".join(map(str, groups)) or "none: ask an administrator to put you into one"),
-            ("token until", datetime.fromtimestamp(tokens.expires_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")),
+            ("token until", _local_time(tokens.expires_at)),
             ("session in", document["stored_in"]),
         ]
         self.output.result(document, lambda: self.output.fields(rows))
@@ -91,6 +111,60 @@ class Command:
                 self.output.note("No analyses.")
 
         self.output.result({"analyses": [each.document() for each in found]}, show)
+
+    def show_new_key(self, key: "NewKey", signing_file: Path | None) -> None:
+        """A key that was just made, with the key itself and how to use it."""
+        rows = [
+            ("key", key.key),
+            ("key id", key.key_id),
+            ("name", key.name),
+            ("scopes", ", ".join(key.scopes)),
+            ("from", ", ".join(key.source_ranges) or "anywhere"),
+            ("signed", "yes" if key.signed else "no"),
+            ("ends", _time_or_never(key.expires_at)),
+        ]
+
+        def show() -> None:
+            self.output.fields(rows)
+            self.output.note("")
+            self.output.note("Keep the key now, in a file that the program alone can read: it will not be shown again.")
+            self.output.note("To call with it, set in the program's environment:")
+            self.output.note("  HEARTMAP_API_KEY_FILE=FILE (or HEARTMAP_API_KEY, the key itself)")
+            if key.signed:
+                self.output.note(f"  HEARTMAP_SIGNING_KEY_FILE={signing_file or 'FILE'}, with which its calls are signed")
+            self.output.note("Without heartmapctl: docs/api-keys.md")
+
+        self.output.result(key.document(), show)
+
+    def show_keys(self, found: Sequence["KeyRecord"]) -> None:
+        from operator_cli.keys import state
+
+        rows = [
+            (
+                key.name,
+                key.key_id,
+                " ".join(key.scopes),
+                _time_or_never(key.expires_at),
+                _time_or_never(key.last_used_at),
+                state(key),
+                "yes" if key.signed else "no",
+            )
+            for key in found
+        ]
+
+        def show() -> None:
+            if rows:
+                self.output.table(("NAME", "KEY", "SCOPES", "ENDS", "LAST USED", "STATE", "SIGNED"), rows)
+            else:
+                self.output.note("No keys.")
+
+        self.output.result({"keys": [{**key.document(), "state": state(key)} for key in found]}, show)
+
+    def show_revoked_key(self, key: "KeyRecord") -> None:
+        from operator_cli.keys import state
+
+        rows = [("key id", key.key_id), ("name", key.name), ("state", state(key))]
+        self.output.result(key.document(), lambda: self.output.fields(rows))
 
     def fetch_results(
         self, api: "Api", storage: "Storage", analysis_id: str, directory: Path, document: Mapping[str, Any]
@@ -124,3 +198,12 @@ class Command:
                 self.output.text(text)
             raise error
         self.output.result(body, lambda: self.output.text(text) if response.content else None)
+
+
+def _local_time(seconds: float) -> str:
+    """Seconds since the epoch as this machine's time of day."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _time_or_never(seconds: float | None) -> str:
+    return "never" if seconds is None else _local_time(seconds)

@@ -2,7 +2,7 @@
 
 CliError                1    the service, the network or this machine refused or failed
 ├── WrongUse            2    the command line cannot be carried out as typed
-├── NotSignedIn         3    there is no session, or it has ended
+├── NotSignedIn         3    there is no session, it has ended, or its sign-in is too long ago; the service does not know the key
 └── Interrupted       130    Ctrl-C; what was started on the server goes on (128 + SIGINT, as shells count)
 """
 
@@ -48,7 +48,7 @@ class WrongUse(CliError):
 
 
 class NotSignedIn(CliError):
-    """There is no session, or the service no longer accepts it."""
+    """There is no session, or the service does not accept it or the API key, or wants a sign-in that is not as long ago."""
 
     exit_code = 3
 

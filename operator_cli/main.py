@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from operator_cli.errors import CliError, Interrupted, WrongUse
-from operator_cli.vocabulary import AnalysisType, EnvironmentName, Role
+from operator_cli.vocabulary import AnalysisType, EnvironmentName, Role, Scope
 
 if TYPE_CHECKING:
     from operator_cli.command import Command
@@ -27,7 +27,7 @@ Exit codes:
   0    done
   1    refused or failed
   2    wrong use
-  3    not signed in, or the session has ended
+  3    not signed in, the session has ended or began too long ago, or the API key is not accepted
   130  interrupted; what was started on the server goes on
 
 \b
@@ -35,6 +35,12 @@ Environment variables:
   HEARTMAP_ENVIRONMENT  local, dev or prod, where --environment does not say it
   HEARTMAP_LOCAL_STATE  the state directory of the local environment (default: .local in the checkout)
   NO_COLOR              no colour, whatever its value
+
+\b
+A program calls with an API key in place of a session (docs/api-keys.md):
+  HEARTMAP_API_KEY            the key, as `heartmapctl keys create` printed it
+  HEARTMAP_API_KEY_FILE       or the file that holds it
+  HEARTMAP_SIGNING_KEY_FILE   the private key that its calls are signed with, where they have to be
 """
 
 EnvironmentOption = Annotated[
@@ -51,6 +57,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", help="Directory for the results; files of the same names are replaced.", file_okay=False),
+]
+SignWithOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign-with",
+        metavar="FILE",
+        help="Take only calls that are signed with the Ed25519 key in this PEM file, which is made where there is none.",
+        show_default=False,
+        dir_okay=False,
+    ),
+]
+KeyArgument = Annotated[
+    str, typer.Argument(metavar="KEY_ID", help="The id of a key, as `heartmapctl keys list` shows it.", show_default=False)
 ]
 AnalysisArgument = Annotated[str, typer.Argument(metavar="ANALYSIS", help="The id of an analysis.", show_default=False)]
 
@@ -95,6 +114,8 @@ def _in_one_line(error: typer.TyperException) -> str:
 app = typer.Typer(name="heartmapctl", cls=_Root, help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
 jobs = typer.Typer(help="Analyses on the server.")
 app.add_typer(jobs, name="jobs")
+keys = typer.Typer(help="API keys, with which programs call. For administrators.")
+app.add_typer(keys, name="keys")
 
 
 @app.callback()
@@ -138,6 +159,8 @@ def login(
         tokens = with_browser(command.environment, command.output, open_browser=browser, seconds=timeout)
     command.session.start(tokens)
     command.show_session()
+    if command.api_key is not None:
+        command.output.note("An API key is set in this shell: other commands call with it, and not with this session.")
 
 
 @app.command()
@@ -152,13 +175,13 @@ def logout(context: typer.Context, environment: EnvironmentOption = None, as_jso
 
 @app.command()
 def whoami(context: typer.Context, environment: EnvironmentOption = None, as_json: JsonOption = False) -> None:
-    """Show who is signed in, with which groups, and until when."""
-    _command(context, environment, as_json).show_session()
+    """Show who is signed in, with which groups, and until when; or which API key the environment variables name."""
+    _command(context, environment, as_json).show_caller()
 
 
 @app.command()
 def token(context: typer.Context, environment: EnvironmentOption = None, as_json: JsonOption = False) -> None:
-    """Print a valid access token, renewed where needed. Keep it secret.
+    """Print a valid access token of the session, renewed where needed. Keep it secret.
 
     \b
     curl --cacert .local/tls/ca.pem -H "Authorization: Bearer $(heartmapctl token)" https://localhost:8443/models
@@ -347,6 +370,127 @@ def api_call(
     with command.service() as (api, _):
         response = api.send(method.upper(), path, body)
     command.show_response(response)
+
+
+@keys.command("create")
+def keys_create(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The program's name: lower-case letters, digits, hyphens.", show_default=False)
+    ],
+    scope: Annotated[list[Scope], typer.Option("--scope", help="What the key opens; may be repeated.", show_default=False)],
+    expires_in_days: Annotated[
+        int | None,
+        typer.Option("--expires-in-days", help="Days until it ends (default: 90).", min=1, max=365, show_default=False),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="CIDR", help="Addresses that it may be used from (default: any); may be repeated."),
+    ] = None,
+    sign_with: SignWithOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an API key for a program. It is printed once.
+
+    \b
+    heartmapctl keys create nightly --scope analyses:read --scope uploads:write
+    heartmapctl keys create settings --scope config:write --sign-with settings.pem --from 192.0.2.0/24
+    """
+    from operator_cli import keys as api_keys
+
+    api_keys.check_name(name)
+    ranges = api_keys.parse_ranges(source or [])
+    command = _command(context, environment, as_json)
+    with command.service() as (api, _):
+        registered = api_keys.signing_key(command.output, sign_with)
+        made = api_keys.create(api, name, scope, days=expires_in_days, ranges=ranges, registered=registered)
+    command.show_new_key(made, sign_with)
+
+
+@keys.command("list")
+def keys_list(context: typer.Context, environment: EnvironmentOption = None, as_json: JsonOption = False) -> None:
+    """List the API keys, and those that ended within the last 30 days.
+
+    The states: active; ending (another has taken its place, and it goes on until its end); revoked; ended.
+    """
+    from operator_cli import keys as api_keys
+
+    command = _command(context, environment, as_json)
+    with command.service() as (api, _):
+        found = api_keys.every(api)
+    command.show_keys(found)
+
+
+@keys.command("rotate")
+def keys_rotate(
+    context: typer.Context,
+    key: KeyArgument,
+    overlap_hours: Annotated[
+        int | None,
+        typer.Option(
+            "--overlap-hours", help="Hours for which the old key goes on (default: 24).", min=0, max=168, show_default=False
+        ),
+    ] = None,
+    sign_with: SignWithOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key that takes another's place, with its name, scopes, addresses and lifetime. It is printed once.
+
+    \b
+    heartmapctl keys rotate 01J8ZQ4Y7M3W5X9K2B6C1D0EFG --overlap-hours 2
+    """
+    from operator_cli import keys as api_keys
+
+    key_id = _key_id(key)
+    command = _command(context, environment, as_json)
+    with command.service() as (api, _):
+        registered = api_keys.signing_key(command.output, sign_with)
+        made = api_keys.rotate(api, key_id, hours=overlap_hours, registered=registered)
+    command.show_new_key(made, sign_with)
+
+
+@keys.command("revoke")
+def keys_revoke(
+    context: typer.Context,
+    key: KeyArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End an API key at once, for ever.
+
+    \b
+    heartmapctl keys revoke 01J8ZQ4Y7M3W5X9K2B6C1D0EFG
+    """
+    from operator_cli import keys as api_keys
+
+    key_id = _key_id(key)
+    command = _command(context, environment, as_json)
+    if not yes:
+        _confirm(f"Revoke the key {key_id} of the {command.environment.name} environment for ever?")
+    with command.service() as (api, _):
+        revoked = api_keys.revoke(api, key_id)
+    command.show_revoked_key(revoked)
+
+
+def _key_id(text: str) -> str:
+    if not _is_id(text):
+        raise WrongUse("KEY_ID is an id of 26 letters and digits, as `heartmapctl keys list` shows it.")
+    return text
+
+
+def _confirm(question: str) -> None:
+    """Goes on after a yes only. Raises WrongUse where there is nobody to ask, CliError after any other answer."""
+    if not sys.stdin.isatty():
+        raise WrongUse("There is no terminal to ask on.", next_step="Say --yes to do it without being asked.")
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        raise CliError("Nothing was done.")
 
 
 def _json_body(data: str | None) -> Any:

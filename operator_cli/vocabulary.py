@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from lambda_authorizer import access_policy
+
 
 class EnvironmentName(StrEnum):
     LOCAL = "local"
@@ -24,3 +26,15 @@ class Role(StrEnum):
     VIEWER = "viewer"
     ANALYST = "analyst"
     ADMIN = "admin"
+
+
+class Scope(StrEnum):
+    """What an API key may open: the scopes of the access policy."""
+
+    MODELS_READ = access_policy.MODELS_READ
+    CONFIG_READ = access_policy.CONFIG_READ
+    CONFIG_WRITE = access_policy.CONFIG_WRITE
+    UPLOADS_READ = access_policy.UPLOADS_READ
+    UPLOADS_WRITE = access_policy.UPLOADS_WRITE
+    ANALYSES_READ = access_policy.ANALYSES_READ
+    ANALYSES_WRITE = access_policy.ANALYSES_WRITE

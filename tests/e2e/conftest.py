@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+
+from lambda_authorizer.access_policy import STEP_UP_AGE
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -60,11 +63,11 @@ class Local:
     def environment(self) -> dict[str, Any]:
         return json.loads((self.state / "environment.json").read_text())
 
-    def ctl(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        """heartmapctl, as an operator types it."""
+    def ctl(self, *arguments: str, timeout: float = 300, **variables: str) -> subprocess.CompletedProcess[str]:
+        """heartmapctl, as an operator types it, or as a program runs it with more environment variables."""
         return subprocess.run(
             [str(BIN / "heartmapctl"), *arguments],
-            env=clean_environment() | {"HEARTMAP_LOCAL_STATE": str(self.state)},
+            env=clean_environment() | {"HEARTMAP_LOCAL_STATE": str(self.state)} | variables,
             capture_output=True,
             text=True,
             check=False,
@@ -109,14 +112,17 @@ def tails(state: Path) -> str:
 
 @pytest.fixture(scope="session")
 def token_of(local: Local) -> Callable[[str], str]:
-    """A valid access token of a role, by way of the sign-in that people use."""
-    kept: dict[str, str] = {}
+    """A valid access token of a role, by way of the sign-in that people use, and of one that is recent enough for every route."""
+    kept: dict[str, tuple[float, str]] = {}
 
     def get(role: str) -> str:
-        if role not in kept:
+        signed_in_at, token = kept.get(role, (0.0, ""))
+        if time.monotonic() - signed_in_at > STEP_UP_AGE / 2 or not token:
+            now = time.monotonic()
             signed_in = local.ctl("login", "--as", role)
             assert signed_in.returncode == 0, signed_in.stderr
-            kept[role] = local.ctl("token").stdout.strip()
-        return kept[role]
+            token = local.ctl("token").stdout.strip()
+            kept[role] = now, token
+        return token
 
     return get

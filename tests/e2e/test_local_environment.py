@@ -20,10 +20,12 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import RSAKey
 from moto.utilities.utils import load_resource
 
 from lambda_authorizer.access_policy import ACCESS_POLICY, ADMIN, ANALYST, VIEWER, Rule
+from operator_cli import signing
 
 pytestmark = pytest.mark.e2e
 
@@ -36,6 +38,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/analyses"): {"json": {"upload_id": ULID, "analysis_type": "basic"}},
     ("PATCH", "/analyses/{analysis_id}"): {"json": {"visibility": "private"}},
     ("POST", "/analyze"): {"files": {"file": ("cells.h5ad", b"this is not HDF5")}},
+    # Without a scope, which no key may be: the administrator's call of the table makes none.
+    ("POST", "/keys"): {"json": {"name": "nobody", "scopes": []}},
+    ("POST", "/keys/{key_id}/rotate"): {"json": {}},
 }
 
 
@@ -134,6 +139,25 @@ def test_every_route_answers_each_credential_as_the_policy_says(local: Any, toke
             assert_problem(answer, 403)
 
 
+@pytest.mark.parametrize(
+    "rule", [rule for rule in ACCESS_POLICY if rule.sign_in_age], ids=lambda rule: f"{rule.method} {rule.route}"
+)
+def test_a_sign_in_of_long_ago_does_not_open_what_asks_for_a_recent_one(
+    local: Any, token_of: Callable[[str], str], rule: Rule
+) -> None:
+    key, kid = moto_signing_key()
+    assert rule.sign_in_age is not None
+    claims = claims_of(token_of(ADMIN))
+    long_ago = claims | {"auth_time": int(time.time()) - rule.sign_in_age - 120}
+    with local.client(signed(long_ago, key, kid)) as http:
+        answer = call(http, rule)
+        assert_problem(answer, 403)
+        assert answer.json()["reason"] == "sign_in_too_old"
+        assert http.get("/models").status_code == 200
+    with local.client(signed(claims, key, kid)) as http:
+        assert call(http, rule).status_code not in (401, 403)
+
+
 def test_the_expired_token_of_the_table_would_pass_if_it_were_not_expired(local: Any, token_of: Callable[[str], str]) -> None:
     key, kid = moto_signing_key()
     with local.client(signed(claims_of(token_of(VIEWER)), key, kid)) as http:
@@ -211,6 +235,164 @@ def test_every_decision_leaves_an_audit_line_without_the_credential(local: Any, 
         time.sleep(0.2)
     assert json.loads(mine[0])
     assert token_of(ANALYST) not in "".join(event["message"] for event in events)
+
+
+def new_key(local: Any, name: str, *options: str) -> dict[str, Any]:
+    """An API key, made as an administrator makes it."""
+    assert local.ctl("login", "--as", ADMIN).returncode == 0
+    made = local.ctl("keys", "create", name, *options, "--json")
+    assert made.returncode == 0, made.stdout + made.stderr
+    return json.loads(made.stdout)
+
+
+def keys_of(local: Any) -> dict[str, dict[str, Any]]:
+    listed = local.ctl("keys", "list", "--json")
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    return {key["key_id"]: key for key in json.loads(listed.stdout)["keys"]}
+
+
+def refused_within(seconds: float, http: httpx.Client, headers: dict[str, str]) -> httpx.Response:
+    """The refusal of a key that was good until just now. What was already on its way may still be answered."""
+    deadline = time.monotonic() + seconds
+    while True:
+        begun = time.monotonic()
+        answer = http.get("/models", headers=headers)
+        if answer.status_code == 401:
+            return answer
+        assert answer.status_code in (200, 429), answer.text
+        assert begun < deadline, f"the key still opened a call {seconds} s after it was revoked"
+        time.sleep(0.1)
+
+
+def test_a_key_opens_what_its_scopes_say_until_it_is_revoked(local: Any) -> None:
+    made = new_key(local, "robot", "--scope", "models:read", "--scope", "analyses:read")
+    assert made["key"].startswith(f"hm_local_{made['key_id']}_")
+    headers = {"Authorization": f"ApiKey {made['key']}"}
+    with local.client() as http:
+        assert http.get("/models", headers=headers).status_code == 200
+        assert http.get("/analyses", headers=headers).json() == {"analyses": []}
+        for method, path in (("GET", "/config"), ("GET", "/keys"), ("POST", "/uploads")):
+            assert_problem(http.request(method, path, headers=headers), 403)
+        assert_problem(http.get("/models", headers={"Authorization": f"ApiKey {made['key'][:-1]}_"}), 401)
+        # A program needs no session, and signing out does not end it.
+        assert local.ctl("logout").returncode == 0
+        assert local.ctl("api", "GET", "/models", HEARTMAP_API_KEY=made["key"]).returncode == 0
+        assert local.ctl("keys", "list", HEARTMAP_API_KEY=made["key"]).returncode == 1
+        assert local.ctl("login", "--as", ADMIN).returncode == 0
+        listed = keys_of(local)[made["key_id"]]
+        assert (listed["name"], listed["state"], listed["signed"]) == ("robot", "active", False)
+        assert listed["last_used_at"] is not None
+        assert "key" not in listed
+        revoked = local.ctl("keys", "revoke", made["key_id"], "--yes")
+        assert revoked.returncode == 0, revoked.stderr
+        assert_problem(refused_within(2, http, headers), 401)
+    assert keys_of(local)[made["key_id"]]["state"] == "revoked"
+    assert local.ctl("keys", "rotate", made["key_id"]).returncode == 1
+
+
+def test_a_key_is_replaced_by_another_of_the_same_program(local: Any) -> None:
+    old = new_key(local, "rotated", "--scope", "models:read", "--expires-in-days", "7")
+    rotated = local.ctl("keys", "rotate", old["key_id"], "--overlap-hours", "1", "--json")
+    assert rotated.returncode == 0, rotated.stdout + rotated.stderr
+    new = json.loads(rotated.stdout)
+    assert new["key_id"] != old["key_id"]
+    assert (new["principal"], new["scopes"]) == (old["principal"], old["scopes"])
+    with local.client() as http:
+        for each in (old, new):
+            assert http.get("/models", headers={"Authorization": f"ApiKey {each['key']}"}).status_code == 200
+    listed = keys_of(local)
+    assert (listed[old["key_id"]]["state"], listed[new["key_id"]]["state"]) == ("ending", "active")
+    assert listed[old["key_id"]]["replaced_by"] == new["key_id"]
+    assert listed[old["key_id"]]["expires_at"] <= time.time() + 3600
+    assert local.ctl("keys", "rotate", old["key_id"]).returncode == 1
+
+
+def test_a_key_is_bound_to_its_addresses(local: Any) -> None:
+    elsewhere = new_key(local, "elsewhere", "--scope", "models:read", "--from", "192.0.2.0/24")
+    here = new_key(local, "here", "--scope", "models:read", "--from", "192.0.2.0/24", "--from", "127.0.0.0/8", "--from", "::1")
+    with local.client() as http:
+        refused = http.get("/models", headers={"Authorization": f"ApiKey {elsewhere['key']}"})
+        assert_problem(refused, 403)
+        assert refused.json()["reason"] == "key_source"
+        assert http.get("/models", headers={"Authorization": f"ApiKey {here['key']}"}).status_code == 200
+
+
+def test_a_key_that_changes_the_configuration_has_to_be_signed(local: Any) -> None:
+    assert local.ctl("login", "--as", ADMIN).returncode == 0
+    refused = local.ctl("keys", "create", "unsigned", "--scope", "config:write", "--json")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["error"]["code"] == "signing_key_required"
+    assert "unsigned" not in {key["name"] for key in keys_of(local).values()}
+
+
+def test_a_signed_call_is_taken_once_and_as_it_was_signed(local: Any, tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    made = new_key(local, "settings", "--scope", "config:read", "--scope", "config:write", "--sign-with", str(file))
+    assert made["signed"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    authorization = {"Authorization": f"ApiKey {made['key']}"}
+    key = signing.load(file)
+    with local.client() as http:
+        # The key alone is not enough.
+        assert_problem(http.get("/config", headers=authorization), 401)
+
+        def request(method: str, path: str, **more: Any) -> httpx.Request:
+            made_request = http.build_request(method, path, headers=authorization, **more)
+            made_request.read()
+            signing.sign(made_request, key, made["key_id"])
+            return made_request
+
+        assert http.send(request("GET", "/config")).status_code == 200
+        assert http.send(request("GET", "/config", params=[("b", "2 3"), ("a", "é/+&="), ("b", "")])).status_code == 200
+        change = request("POST", "/config", json={"min_genes": 201})
+        assert http.send(change).status_code == 200
+        # Replayed: the very same headers and body.
+        again = http.build_request("POST", change.url, headers=change.headers, content=change.content)
+        assert_problem(http.send(again), 401)
+        # Another body under the same headers, each of which was signed.
+        honest = request("POST", "/config", json={"min_genes": 202})
+        tampered = http.build_request("POST", honest.url, headers=honest.headers, content=honest.content.replace(b"202", b"203"))
+        answer = http.send(tampered)
+        assert_problem(answer, 400)
+        assert answer.json()["code"] == "content_digest_mismatch"
+        # Another method, path, query or key.
+        for method, url, signer in (
+            ("DELETE", "/config", key),
+            ("GET", "/models", key),
+            ("GET", "/config?a=1", key),
+            ("GET", "/config", Ed25519PrivateKey.generate()),
+        ):
+            signed_for = http.build_request("GET", "/config", headers=authorization)
+            signed_for.read()
+            signing.sign(signed_for, signer, made["key_id"])
+            assert http.request(method, url, headers=signed_for.headers).status_code in (401, 403), (method, url)
+    programs = {"HEARTMAP_API_KEY": made["key"], "HEARTMAP_SIGNING_KEY_FILE": str(file)}
+    shown = local.ctl("api", "GET", "/config", **programs)
+    assert shown.returncode == 0, shown.stderr
+    assert '"min_genes": 201' in shown.stdout
+    assert local.ctl("api", "GET", "/config", HEARTMAP_API_KEY=made["key"]).returncode == 3
+    assert local.ctl("keys", "revoke", made["key_id"], "--yes").returncode == 0
+    revoked_at = begun = time.monotonic()
+    while local.ctl("api", "GET", "/config", **programs).returncode != 3:
+        assert begun < revoked_at + 2
+        begun = time.monotonic()
+
+
+def test_a_signed_form_of_10_mb_goes_through_unchanged(local: Any, tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    made = new_key(local, "instrument", "--scope", "analyses:write", "--sign-with", str(file))
+    with local.client() as http:
+        request = http.build_request(
+            "POST",
+            "/analyze",
+            headers={"Authorization": f"ApiKey {made['key']}"},
+            files={"file": ("cells.h5ad", b"this is not HDF5" + bytes(range(256)) * 40_000)},
+        )
+        request.read()
+        signing.sign(request, signing.load(file), made["key_id"])
+        answer = http.send(request)
+    assert_problem(answer, 422)
+    assert answer.json()["code"] == "not_hdf5"
 
 
 def test_an_analyst_gets_figures_a_summary_and_the_annotated_data(local: Any, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -5,15 +6,19 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from lambda_authorizer.access_policy import ACCESS_POLICY, Rule
+from lambda_authorizer.access_policy import ACCESS_POLICY, SERVICE, Rule
 from lambda_authorizer.assertion import HEADER, Keys
 
 ULID = "01JD0000000000000000000000"
-EVERY_ROUTE = pytest.mark.parametrize("rule", ACCESS_POLICY, ids=lambda rule: f"{rule.method} {rule.route}")
+OURS = [rule for rule in ACCESS_POLICY if rule.answered_by == SERVICE]
+EVERY_ROUTE = pytest.mark.parametrize("rule", OURS, ids=lambda rule: f"{rule.method} {rule.route}")
+EVERY_OTHER_ROUTE = pytest.mark.parametrize(
+    "rule", [rule for rule in ACCESS_POLICY if rule not in OURS], ids=lambda rule: f"{rule.method} {rule.route}"
+)
 
 
 def path_of(rule: Rule) -> str:
-    return rule.route.replace("{upload_id}", ULID).replace("{analysis_id}", ULID)
+    return re.sub(r"\{\w+\}", ULID, rule.route)
 
 
 def code_of(answer: Any) -> str:
@@ -49,6 +54,14 @@ def test_an_assertion_opens_its_own_route_and_method_only(http: TestClient, admi
     for other in others:
         answer = http.request(rule.method, path_of(rule), headers={HEADER: admin.assertion(other.method, other.route)})
         assert (answer.status_code, code_of(answer)) == (403, "wrong_route"), other
+
+
+@EVERY_OTHER_ROUTE
+def test_an_assertion_for_what_something_else_answers_opens_nothing(http: TestClient, admin: Any, rule: Rule) -> None:
+    headers = {HEADER: admin.assertion(rule.method, rule.route)}
+    for path in {path_of(rule), *map(path_of, OURS)}:
+        answer = http.request(rule.method, path, headers=headers)
+        assert (answer.status_code, code_of(answer)) == (403, "wrong_route"), path
 
 
 @EVERY_ROUTE

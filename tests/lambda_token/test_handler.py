@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from infra.gateway_responses import SECURITY_HEADERS
-from lambda_authorizer import api_keys
-from lambda_token import answers, config, credential, package
+from lambda_authorizer import api_keys, problems
+from lambda_token import config, credential, package
 from lambda_token.handler import Exchange, handler
 
 TABLE = "heartmap-local-api-keys"
@@ -54,7 +54,9 @@ def test_a_role_gets_a_key_of_fifteen_minutes_with_its_groups_that_the_authorize
     assert item.keys() == {"public_id", "digest", "principal", "groups", "expires_at"}
     end = int(item["expires_at"]["N"])
     assert int(before) + 900 <= end <= int(time.time()) + 900
-    caller = api_keys.verify(key, key_id, item, pepper=PEPPER, now=end - 1)
+    verified = api_keys.verify(key, key_id, item, pepper=PEPPER)
+    assert (verified.expires_at, verified.source_ranges, verified.signing_key) == (end, None, None)
+    caller = verified.caller
     assert (caller.principal, caller.groups, caller.scopes) == (PUBLISHER, frozenset({"analyst"}), frozenset())
     said = line(capsys)
     assert (said["event"], said["decision"], said["reason"]) == ("token", "allow", "exchanged")
@@ -174,8 +176,8 @@ def test_what_cannot_be_recorded_in_the_audit_is_not_given(
 
 
 def test_every_answer_carries_the_headers_of_the_gateways_own() -> None:
-    assert answers.SECURITY_HEADERS == SECURITY_HEADERS
-    answer = answers.problem(answers.INTERNAL, None)
+    assert problems.SECURITY_HEADERS == SECURITY_HEADERS
+    answer = problems.problem(problems.INTERNAL, None)
     assert answer["headers"].items() >= SECURITY_HEADERS.items()
     assert "X-Request-Id" not in answer["headers"]
 

@@ -426,6 +426,12 @@ class Service:
 
 
 @pytest.fixture
-def service(server: Server, bucket: Server, signed_in: Tokens) -> Service:
-    """A signed-in analyst's service."""
+def service_routes(server: Server, bucket: Server, state: Path) -> Service:
+    """The service, and nobody signed in."""
     return Service(server, bucket)
+
+
+@pytest.fixture
+def service(service_routes: Service, signed_in: Tokens) -> Service:
+    """A signed-in analyst's service."""
+    return service_routes

@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from operator_cli.api import Api
+from operator_cli.credentials import SessionCredential
 from operator_cli.environments import Environment
 from operator_cli.errors import CliError, NotSignedIn, WrongUse
 from operator_cli.session import Session
@@ -43,9 +44,8 @@ def pauses() -> list[float]:
 def over(environment: Environment, signed_in: Tokens, pauses: list[float]) -> Callable[..., tuple[Api, Wire]]:
     def make(*answers: httpx.Response | Exception) -> tuple[Api, Wire]:
         wire = Wire(*answers)
-        return Api(
-            environment, Session(environment), httpx.Client(transport=httpx.MockTransport(wire)), sleep=pauses.append
-        ), wire
+        credential = SessionCredential(environment, Session(environment))
+        return Api(environment, credential, httpx.Client(transport=httpx.MockTransport(wire)), sleep=pauses.append), wire
 
     return make
 
@@ -151,7 +151,9 @@ def test_a_redirect_is_not_followed(over: Any) -> None:
 def test_a_stage_in_the_address_is_kept(environment: Environment, signed_in: Tokens) -> None:
     wire = Wire(OK)
     staged = environment.model_copy(update={"api": environment.api + "/live"})
-    Api(staged, Session(environment), httpx.Client(transport=httpx.MockTransport(wire))).send("GET", "/models")
+    Api(staged, SessionCredential(staged, Session(environment)), httpx.Client(transport=httpx.MockTransport(wire))).send(
+        "GET", "/models"
+    )
     assert wire.requests[0].url.path == "/live/models"
 
 
@@ -201,3 +203,22 @@ def test_a_post_that_the_service_may_get_twice_is_repeated(over: Any) -> None:
     api, wire = over(httpx.Response(502), httpx.ReadTimeout("slow"), OK)
     assert api.call("POST", "/uploads/x/complete", Anything, {}, repeatable=True).ok
     assert len(wire.requests) == 3
+
+
+def test_a_sign_in_that_is_too_long_ago_is_told_as_what_it_is(over: Any) -> None:
+    body = {"code": "forbidden", "reason": "sign_in_too_old", "detail": "You may not do this.", "request_id": "r1"}
+    api, wire = over(httpx.Response(403, json=body))
+    with pytest.raises(NotSignedIn, match="of the last 15 minutes") as refused:
+        api.call("POST", "/keys", Anything, {})
+    assert (refused.value.exit_code, refused.value.code, refused.value.request_id) == (3, "forbidden", "r1")
+    assert refused.value.next_step == "Sign in again, then repeat it: heartmapctl login"
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(("reason", "word"), [("not_permitted", "whoami"), ("key_source", "--from"), (None, "whoami")])
+def test_the_authorizers_reason_says_what_to_do_next(over: Any, reason: str | None, word: str) -> None:
+    api, _ = over(httpx.Response(403, json={"code": "forbidden", "reason": reason, "detail": "No."}))
+    with pytest.raises(CliError) as refused:
+        api.call("GET", "/", Anything)
+    assert word in str(refused.value.next_step)
+    assert refused.value.exit_code == 1

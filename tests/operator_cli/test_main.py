@@ -14,6 +14,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from operator_cli.credentials import KEY_FILE_VARIABLE, KEY_VARIABLE, SIGNING_KEY_FILE_VARIABLE
 from operator_cli.main import app
 from operator_cli.session import Session
 
@@ -238,6 +239,7 @@ def test_nothing_but_token_prints_a_token(service: Any, signed_in: Any, data_set
         ["jobs", "cancel", "01J8ZQ4Y7M3W5X9K2B6C1D0EFH"],
         ["results", "01J8ZQ4Y7M3W5X9K2B6C1D0EFH", "--output", "OUT"],
         ["api", "GET", "/models"],
+        ["keys", "list"],
     ],
     ids=" ".join,
 )
@@ -418,8 +420,14 @@ def test_help_loads_nothing_that_it_does_not_need() -> None:
 
 
 def test_every_verb_has_help() -> None:
-    for verb in ("login", "logout", "whoami", "token", "upload", "analyze", "jobs", "results", "api"):
+    for verb in ("login", "logout", "whoami", "token", "upload", "analyze", "jobs", "results", "api", "keys"):
         assert run(verb, "--help").exit_code == 0
+
+
+def test_help_tells_the_environment_variables_of_programs() -> None:
+    text = run("--help").stdout
+    for name in (KEY_VARIABLE, KEY_FILE_VARIABLE, SIGNING_KEY_FILE_VARIABLE):
+        assert f"\n    {name} " in text
 
 
 def test_the_program_runs_as_a_module() -> None:

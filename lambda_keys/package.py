@@ -1,0 +1,27 @@
+"""The deployment package: this package and what it uses of the authorizer's, in a zip. Not part of the package itself."""
+
+from pathlib import Path
+
+from lambda_authorizer import package
+
+_HERE = Path(__file__).resolve().parent
+
+# What is imported and no more: the authorizer's dependency stays out.
+MODULES = (
+    *("__init__", "admission", "answers", "audit", "bodies", "config", "ed25519", "handler"),
+    *("records", "requests", "store", "ulids"),
+)
+AUTHORIZER_MODULES = (
+    *("__init__", "access_policy", "api_keys", "assertion", "aws", "bounded", "bounded_http", "encoding"),
+    *("environment", "events", "policy", "problems", "reasons", "secret_store", "signature"),
+)
+
+
+def build(destination_dir: Path, *, target: package.Target | None = None) -> Path:
+    """Write the package into ``destination_dir`` and return its path, which names it by its bytes.
+
+    With a target its bytecode is in it. Raises package.PackageError.
+    """
+    contents = package.modules(_HERE, MODULES)
+    contents |= package.modules(_HERE.parent / "lambda_authorizer", AUTHORIZER_MODULES)
+    return package.archive(destination_dir, "keys", contents, target=target)

@@ -1,0 +1,145 @@
+"""An emulated AWS with both tables and the authorizer's secret, and the events that API Gateway would send."""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+
+from lambda_authorizer import assertion
+from lambda_keys import config
+from lambda_keys.handler import Keys
+from local_cloud.moto_server import running_moto
+
+TABLE, USE = "heartmap-local-api-keys", "heartmap-local-key-use"
+PEPPER = bytes(range(32))
+ASSERTION_KEYS = {"a1": b"a" * 32, "b2": b"b" * 32}
+ADMIN = "5f0d3c1e-0c4c-4b5e-9a6e-2f4ad9f3c001"
+REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    with running_moto() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def aws(moto_url: str) -> Callable[[str], Any]:
+    session: Any = boto3.Session("local", "local", region_name="us-east-1")
+    return lambda service: session.client(service, endpoint_url=moto_url)
+
+
+@pytest.fixture(scope="module")
+def secret_arn(aws: Callable[[str], Any]) -> str:
+    content = {
+        "api_key_pepper": base64.b64encode(PEPPER).decode(),
+        "assertion_keys": {key_id: base64.b64encode(key).decode() for key_id, key in ASSERTION_KEYS.items()},
+        "current_assertion_key": "a1",
+    }
+    return aws("secretsmanager").create_secret(Name="heartmap-local/authorizer", SecretString=json.dumps(content))["ARN"]
+
+
+@pytest.fixture
+def tables(aws: Callable[[str], Any]) -> Iterator[SimpleNamespace]:
+    """Both tables, empty, and what a test does with their items."""
+    dynamodb = aws("dynamodb")
+    for name, key in ((TABLE, "public_id"), (USE, "id")):
+        dynamodb.create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+    def get(key_id: str) -> dict[str, Any] | None:
+        return dynamodb.get_item(TableName=TABLE, Key={"public_id": {"S": key_id}}).get("Item")
+
+    def put(**item: dict[str, Any]) -> None:
+        dynamodb.put_item(TableName=TABLE, Item=item)
+
+    def used(key_id: str, at: int) -> None:
+        dynamodb.put_item(TableName=USE, Item={"id": {"S": f"use#{key_id}"}, "last_used_at": {"N": str(at)}})
+
+    yield SimpleNamespace(rows=lambda: dynamodb.scan(TableName=TABLE)["Items"], get=get, put=put, used=used)
+    for name in (TABLE, USE):
+        dynamodb.delete_table(TableName=name)
+
+
+@pytest.fixture
+def environ(moto_url: str, secret_arn: str) -> dict[str, str]:
+    """The function's environment."""
+    return {
+        "HEARTMAP_ENVIRONMENT": "local",
+        "HEARTMAP_API_KEYS_TABLE": TABLE,
+        "HEARTMAP_KEY_USE_TABLE": USE,
+        "HEARTMAP_SECRETS": secret_arn,
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": moto_url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }
+
+
+@pytest.fixture
+def keys(environ: dict[str, str], tables: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Keys:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    return Keys(config.load(environ))
+
+
+@pytest.fixture
+def make_event() -> Callable[..., dict[str, Any]]:
+    """``make_event(method, route, body, key_id=…, said={…}, **changes)``: the event of a call that the authorizer let through.
+
+    ``said`` changes what the assertion says, ``changes`` the event. A body that is no text is sent as JSON.
+    """
+
+    def make(
+        method: str = "GET",
+        route: str = "/keys",
+        body: Any = None,
+        *,
+        key_id: str | None = None,
+        said: Any = None,
+        **changes: Any,
+    ) -> dict[str, Any]:
+        minted = {
+            "keys": assertion.Keys("a1", ASSERTION_KEYS),
+            "principal": ADMIN,
+            "groups": ["admin"],
+            "scopes": [],
+            "route": route,
+            "method": method,
+            "request_id": REQUEST_ID,
+            "now": time.time(),
+        } | (said or {})
+        path = route.replace("{key_id}", key_id or "")
+        headers = {"Host": "api.example.org", "Content-Type": "application/json"}
+        return {
+            "resource": route,
+            "path": path,
+            "httpMethod": method,
+            "headers": headers,
+            "multiValueHeaders": {name: [value] for name, value in headers.items()},
+            "queryStringParameters": None,
+            "multiValueQueryStringParameters": None,
+            "pathParameters": {"key_id": key_id} if key_id else None,
+            "stageVariables": None,
+            "requestContext": {
+                "resourcePath": route,
+                "httpMethod": method,
+                "path": f"/live{path}",
+                "requestId": REQUEST_ID,
+                "identity": {"sourceIp": "192.0.2.7"},
+                "authorizer": {"principalId": ADMIN, "assertion": assertion.mint(**minted), "integrationLatency": 12},
+            },
+            "body": body if body is None or isinstance(body, str) else json.dumps(body),
+            "isBase64Encoded": False,
+        } | changes
+
+    return make
