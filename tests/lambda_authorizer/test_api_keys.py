@@ -200,8 +200,9 @@ def test_a_table_that_answers_nonsense_is_our_fault(
 ) -> None:
     server.answer = lambda request: server.reply(request, body)
     changes = {"HEARTMAP_API_KEYS_TABLE": TABLE, "AWS_ENDPOINT_URL": server.url}
-    with pytest.raises(Fault):
+    with pytest.raises(Fault) as caught:
         Authorizer(config.load(environ | changes)).decide(make_event("GET", "/health", f"ApiKey {key_of('GOODKEY1')}"))
+    assert caught.value.reason is Reason.KEY_STORE_UNAVAILABLE
 
 
 def test_the_lookup_is_consistent(environ: dict[str, str], server, make_event, aws_credentials: None) -> None:
@@ -300,7 +301,7 @@ def ask(verifier: KeyVerifier, now: float, key: str = key_of("GOODKEY1")) -> Key
 
 
 def test_a_key_that_comes_again_within_a_second_is_not_read_again(verifier: KeyVerifier, records: Records) -> None:
-    assert ask(verifier, NOW) is ask(verifier, NOW + 0.99)
+    assert ask(verifier, NOW) is ask(verifier, NOW) is ask(verifier, NOW + 0.99)
     assert records.reads == 1
     # From the moment of the reading, not of the last use.
     ask(verifier, NOW + 1.0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lambda_authorizer.assertion import Assertion, AssertionRefused, Keys, decode_keys, mint, verify
+from lambda_authorizer.assertion import MAX_LENGTH, Assertion, AssertionRefused, Keys, decode_keys, mint, verify
 from lambda_authorizer.encoding import b64url
 
 NOW = 1_800_000_000.75
@@ -47,7 +47,7 @@ def test_the_key_that_signed_before_a_rotation_is_still_good() -> None:
     assert verify(minted(), {"new": b"n" * 32, "newer": b"x" * 32}, now=NOW).principal == "someone"
 
 
-@pytest.mark.parametrize("late", [-5, 0, 29])
+@pytest.mark.parametrize("late", [-5, 0, 30])
 def test_it_is_good_for_half_a_minute(late: int) -> None:
     assert verify(minted(), KEYS.keys, now=int(NOW) + late)
 
@@ -84,6 +84,8 @@ def test_a_change_to_any_character_is_noticed() -> None:
         forged(payload(), head="v2.new"),
         "v1.new." + "A" * 5000 + ".A",
         "v1.n\u00e9w.e30.AAAA",
+        "v1.new.\u00e9.AAAA",
+        "v1.new.e30.\u00e9",
     ],
 )
 def test_what_no_key_holder_wrote_is_refused(text: str) -> None:
@@ -115,6 +117,16 @@ def test_a_signed_payload_of_another_form_is_refused(body: bytes) -> None:
         verify(forged(body), KEYS.keys, now=NOW)
 
 
+def test_it_is_as_long_as_it_may_be() -> None:
+    # Base64url has no text of every length: of the many around the bound, one is on it and one just beyond.
+    texts = [forged(payload(sub="s" * length)) for length in range(2850, 2960)]
+    longest = [text for text in texts if len(text) == MAX_LENGTH] + [text for text in texts if len(text) == MAX_LENGTH - 1]
+    assert verify(longest[0], KEYS.keys, now=NOW)
+    too_long = min((text for text in texts if len(text) > MAX_LENGTH), key=len)
+    with pytest.raises(AssertionRefused, match="malformed"):
+        verify(too_long, KEYS.keys, now=NOW)
+
+
 def test_keys_are_read_from_the_secret() -> None:
     assert decode_keys({"k": base64.b64encode(b"x" * 32).decode()}) == {"k": b"x" * 32}
 
@@ -130,6 +142,7 @@ def test_keys_are_read_from_the_secret() -> None:
         {"k": 7},
         {"k": "é"},
         {"k": "!" * 44},
+        {"k": "!" + base64.b64encode(b"x" * 32).decode()},
         {"k": base64.b64encode(b"x" * 31).decode()},
         {"a.b": "x"},
         {"": "x"},

@@ -163,6 +163,10 @@ def test_the_policy_names_the_one_call() -> None:
     }
 
 
+def test_who_has_no_key_has_no_key_id() -> None:
+    assert context(Reason.ALLOWED, caller())["key_id"] == ""
+
+
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
 def test_every_other_reason_denies(reason: Reason) -> None:
     answer = document(reason, method_arn="arn:x", context=context(reason, caller()))

@@ -339,9 +339,19 @@ def test_no_claim_is_read_before_the_signature_holds(verify, pool, monkeypatch: 
         ({"nbf": NOW + 61}, False),
         ({"iat": NOW - 60, "exp": NOW - 60 + 24 * 3600}, True),
         ({"iat": NOW - 60, "exp": NOW - 59 + 24 * 3600}, False),
+        ({"iat": NOW, "exp": NOW + 1}, True),
+        ({"iat": NOW, "exp": NOW}, False),
+        ({"nbf": NOW + 30, "exp": NOW + 31}, True),
+        ({"nbf": NOW + 30, "exp": NOW + 30}, False),
+        ({"auth_time": 2**40}, True),
+        ({"auth_time": 2**40 + 1}, False),
+        ({"jti": "j" * 256}, True),
+        ({"jti": "j" * 257}, False),
+        ({"jti": "a b"}, False),
+        ({"jti": ""}, False),
     ],
 )
-def test_the_tolerances_end_where_they_end(verify, pool, changes: dict[str, int], accepted: bool) -> None:
+def test_what_is_taken_ends_where_it_ends(verify, pool, changes: dict[str, Any], accepted: bool) -> None:
     token = pool.token(**changes)
     if accepted:
         verify(token, now=NOW)
@@ -502,7 +512,7 @@ def test_what_is_remembered_is_bounded_and_holds_no_token(counting, pool, monkey
     assert not any(part in held for token in issued for part in token.split("."))
 
 
-def test_a_header_is_remembered_only_once_a_signature_vouched_for_it(counting, pool) -> None:
+def test_a_header_is_remembered_only_once_a_signature_vouched_for_it(counting, pool, monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, verifier = counting
     head = b64url(json.dumps(pool.header(typ="JWT")).encode())
     payload = b64url(json.dumps(pool.claims()).encode())
@@ -510,4 +520,32 @@ def test_a_header_is_remembered_only_once_a_signature_vouched_for_it(counting, p
         verifier.verify(f"{head}.{payload}.{b64url(bytes(256))}", now=NOW, deadline=1)
     assert verifier._key_ids == {}
     verifier.verify(pool.token(), now=NOW, deadline=1)
-    assert list(verifier._key_ids.values()) == [pool.key_id]
+    token = pool.token()
+    assert verifier._key_ids == {token.split(".")[0]: pool.key_id}
+    # From then on it is not parsed again.
+    monkeypatch.setattr(tokens, "_key_id", None)
+    verifier.verify(pool.token(jti="another"), now=NOW, deadline=1)
+
+
+def test_a_token_may_be_as_long_as_is_said(verify, pool) -> None:
+    # Base64url has no text of every length: of two headers, one leaves a payload that fills the bound.
+    for header in (pool.header(), pool.header(typ="JWT"), pool.header(typ="at+jwt")):
+        for filler in range(2000, 2600):
+            head, content = json.dumps(header).encode(), json.dumps(pool.claims(filler="f" * filler)).encode()
+            if len(b64url(head)) + len(b64url(content)) + 2 + 342 == tokens.MAX_LENGTH:
+                assert verify(pool.sign(head, content))
+                return
+    pytest.fail("no token has that length")
+
+
+def test_the_keys_are_asked_for_at_the_time_and_until_the_deadline_of_the_call(
+    counting, pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, keys, verifier = counting
+    asked: list[dict[str, Any]] = []
+    get = keys.get
+    monkeypatch.setattr(keys, "get", lambda key_id, **when: asked.append(when) or get(key_id, **when))
+    token = pool.token()
+    for _ in range(2):
+        verifier.verify(token, now=NOW, deadline=7)
+    assert asked == [{"now": NOW, "deadline": 7}] * 2
