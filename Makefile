@@ -51,7 +51,7 @@ lint: .venv/.installed ## format, lint and types, without changing a file
 bench: .venv/.installed ## the measurements of benchmarks/, as ratios
 	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file"; done
 
-docs: .venv/.installed ## write docs/cost.md and docs/effective/ anew from the plans
+docs: .venv/.installed ## write the pages anew that are made from the access policy and the plans
 	@$(BIN)/python -W ignore -m posture docs
 
 lock: .venv/.installed ## compile the requirements files, with hashes, from their .in files

@@ -1,4 +1,6 @@
-"""The REST API: one method a row of the access policy, each behind the authorizer, on to the load balancer by the VPC link.
+"""The REST API: one method a row of the access policy, each behind the authorizer.
+
+What answers is the service, through the load balancer and the VPC link to it, or the function of API keys.
 
 And one method more: ``POST /token`` is not in the access policy, because no credential opens it but an IAM signature.
 """
@@ -18,12 +20,13 @@ from infra.authorizer import Authorizer
 from infra.compute import LoadBalancer
 from infra.gateway_responses import GATEWAY_RESPONSES
 from infra.iam import ServiceRole, ServiceRoleArgs, Statement, document
+from infra.key_administration import KeyAdministration
 from infra.naming import STAGE, Names
 from infra.network import Network
 from infra.request_models import ANY_CONTENT_TYPE, BODIES, schema
 from infra.settings import Settings
 from infra.token_exchange import TokenExchange
-from lambda_authorizer.access_policy import ACCESS_POLICY, Rule
+from lambda_authorizer.access_policy import ACCESS_POLICY, KEYS, Rule
 
 TYPE_API = "heartmap:api:Api"
 
@@ -110,6 +113,7 @@ class ApiArgs:
     balancer: LoadBalancer
     authorizer: Authorizer
     token_exchange: TokenExchange
+    key_administration: KeyAdministration
     logs_key_arn: Input[str]
 
 
@@ -242,6 +246,13 @@ class Api(pulumi.ComponentResource):
                 "request_models": {ANY_CONTENT_TYPE: self._model(rule)},
             }
         method = aws.apigateway.Method(name, rest_api=self.rest_api_id, resource_id=resource_id, opts=self._child, **of_method)
+        self._keep(method, {"route": rule.route} | of_method)
+        if rule.answered_by == KEYS:
+            self._function_integration(rule, method, self._args.key_administration)
+        else:
+            self._service_integration(rule, method)
+
+    def _service_integration(self, rule: Rule, method: aws.apigateway.Method) -> None:
         settings = self._args.settings
         of_integration: dict[str, Any] = {
             "http_method": rule.method,
@@ -255,17 +266,50 @@ class Api(pulumi.ComponentResource):
             "timeout_milliseconds": INTEGRATION_TIMEOUT_MS,
         }
         integration = aws.apigateway.Integration(
-            name,
+            _resource_name(self._name, rule.method + rule.route),
             rest_api=self.rest_api_id,
-            resource_id=resource_id,
+            resource_id=method.resource_id,
             # Without a domain no authority can vouch for the load balancer; with one, the certificate is checked.
             tls_config=(None if settings.domain else aws.apigateway.IntegrationTlsConfigArgs(insecure_skip_verification=True)),
             # The method has to be there first, which no argument says.
             opts=ResourceOptions(parent=self, depends_on=[method]),
             **of_integration,
         )
-        self._keep(method, {"route": rule.route} | of_method)
         self._keep(integration, {"route": rule.route, "verified": bool(settings.domain)} | of_integration)
+
+    def _function_integration(
+        self, rule: Rule, method: aws.apigateway.Method, function: TokenExchange | KeyAdministration
+    ) -> None:
+        """The function answers the method, and may be invoked for it and for nothing else.
+
+        It gets the request as it came, the caller's credential included, and what the authorizer said.
+        """
+        name = _resource_name(self._name, rule.method + rule.route)
+        of_integration: dict[str, Any] = {
+            "http_method": rule.method,
+            "type": "AWS_PROXY",
+            "integration_http_method": "POST",
+            "uri": function.invoke_arn,
+            "timeout_milliseconds": INTEGRATION_TIMEOUT_MS,
+        }
+        integration = aws.apigateway.Integration(
+            name,
+            rest_api=self.rest_api_id,
+            resource_id=method.resource_id,
+            # The method has to be there first, which no argument says.
+            opts=ResourceOptions(parent=self, depends_on=[method]),
+            **of_integration,
+        )
+        aws.lambda_.Permission(
+            name,
+            action="lambda:InvokeFunction",
+            function=function.function_name,
+            principal="apigateway.amazonaws.com",
+            source_arn=self._call_arn(rule),
+            source_account=self._args.names.account,
+            opts=self._child,
+        )
+        self._keep(integration, {"route": rule.route} | of_integration)
 
     def _model(self, rule: Rule) -> Output[str]:
         body = BODIES[rule.method, rule.route]
@@ -290,36 +334,12 @@ class Api(pulumi.ComponentResource):
             "request_validator_id": self._parameters,
         }
         method = aws.apigateway.Method(name, rest_api=self.rest_api_id, resource_id=resource_id, opts=self._child, **of_method)
-        of_integration: dict[str, Any] = {
-            "http_method": TOKEN_RULE.method,
-            "type": "AWS_PROXY",
-            "integration_http_method": "POST",
-            "uri": self._args.token_exchange.invoke_arn,
-            "timeout_milliseconds": INTEGRATION_TIMEOUT_MS,
-        }
-        integration = aws.apigateway.Integration(
-            name,
-            rest_api=self.rest_api_id,
-            resource_id=resource_id,
-            # The method has to be there first, which no argument says.
-            opts=ResourceOptions(parent=self, depends_on=[method]),
-            **of_integration,
-        )
-        aws.lambda_.Permission(
-            f"{self._name}-token",
-            action="lambda:InvokeFunction",
-            function=self._args.token_exchange.function_name,
-            principal="apigateway.amazonaws.com",
-            source_arn=self._token_arn(),
-            source_account=self._args.names.account,
-            opts=self._child,
-        )
         self._keep(method, {"route": TOKEN_RULE.route} | of_method)
-        self._keep(integration, {"route": TOKEN_RULE.route} | of_integration)
+        self._function_integration(TOKEN_RULE, method, self._args.token_exchange)
 
-    def _token_arn(self) -> Output[str]:
-        """The one call that a signature opens, in the form that policies name it."""
-        return Output.concat(self._rest_api.execution_arn, f"/{STAGE}/{TOKEN_RULE.method}{TOKEN_RULE.route}")
+    def _call_arn(self, rule: Rule) -> Output[str]:
+        """The calls of one method, in the form that policies name them: whatever id stands in the path."""
+        return Output.concat(self._rest_api.execution_arn, f"/{STAGE}/{rule.method}{PARAMETER.sub('*', rule.route)}")
 
     def _token_policy(self) -> Output[str]:
         """For an administrator to attach to the roles of ``heartmap:iam_roles``: a signature alone opens nothing."""
@@ -327,7 +347,7 @@ class Api(pulumi.ComponentResource):
             f"{self._name}-token-callers",
             name=self._args.names.of("token-callers"),
             description="May ask the HeartMAP API for a credential of 15 minutes",
-            policy=document(Statement(sid="Token", actions=("execute-api:Invoke",), resources=(self._token_arn(),))),
+            policy=document(Statement(sid="Token", actions=("execute-api:Invoke",), resources=(self._call_arn(TOKEN_RULE),))),
             opts=self._child,
         )
         return policy.arn

@@ -12,7 +12,7 @@ from pulumi import Input, Output, ResourceOptions
 
 from infra import functions, key_set
 from infra.data import PrivateBucket
-from infra.functions import PYTHON_VERSION, FunctionArgs, Package
+from infra.functions import FunctionArgs, Package
 from infra.iam import Statement
 from infra.identity import Identity
 from infra.naming import Names
@@ -22,7 +22,6 @@ from lambda_authorizer import package
 TYPE_AUTHORIZER = "heartmap:authorizer:Authorizer"
 
 HANDLER = "lambda_authorizer.handler.handler"
-AWS_TARGET = package.Target(python_version=PYTHON_VERSION, platform="manylinux_2_28_aarch64")
 BUILD_DIRECTORY = Path(__file__).resolve().parent.parent / ".tools" / "authorizer"
 
 # CPU comes with memory, and a cold start is nothing but CPU.
@@ -48,6 +47,7 @@ class AuthorizerArgs:
     identity: Identity
     artifacts: PrivateBucket
     api_keys: aws.dynamodb.Table
+    key_use: aws.dynamodb.Table
     secret_arn: Input[str]
     data_key_arn: Input[str]
     secrets_key_arn: Input[str]
@@ -92,7 +92,7 @@ class Authorizer(pulumi.ComponentResource):
     def _package(self) -> Output[Package]:
         args = self._args
         region, endpoint = args.names.region, args.endpoint
-        target = package.Target.host() if args.settings.is_local else AWS_TARGET
+        target = functions.target(args.settings)
         return args.identity.user_pool_id.apply(
             lambda pool_id: build_package(pool_id, region=region, endpoint=endpoint, target=target)
         )
@@ -104,6 +104,7 @@ class Authorizer(pulumi.ComponentResource):
             "HEARTMAP_ISSUERS": args.identity.issuer,
             "HEARTMAP_CLIENT_IDS": Output.all(*args.identity.client_ids).apply(",".join),
             "HEARTMAP_API_KEYS_TABLE": args.api_keys.name,
+            "HEARTMAP_KEY_USE_TABLE": args.key_use.name,
             "HEARTMAP_SECRETS": args.secret_arn,
         }
         if not args.endpoint:
@@ -115,6 +116,8 @@ class Authorizer(pulumi.ComponentResource):
         args = self._args
         return [
             Statement(sid="Keys", actions=("dynamodb:GetItem",), resources=(args.api_keys.arn,)),
+            # It notes what was used, and never needs to read it: a condition on the write says whether a nonce is new.
+            Statement(sid="KeyUse", actions=("dynamodb:PutItem",), resources=(args.key_use.arn,)),
             Statement(sid="Secret", actions=("secretsmanager:GetSecretValue",), resources=(args.secret_arn,)),
             Statement(sid="Decryption", actions=("kms:Decrypt",), resources=(args.data_key_arn, args.secrets_key_arn)),
         ]

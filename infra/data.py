@@ -451,11 +451,12 @@ class TablesArgs:
 
 
 class Tables(pulumi.ComponentResource):
-    """Jobs (uploads and analyses), the versions of the configuration, and API keys."""
+    """Jobs (uploads and analyses), the versions of the configuration, API keys, and what is noted of the use of those."""
 
     jobs: aws.dynamodb.Table
     config: aws.dynamodb.Table
     api_keys: aws.dynamodb.Table
+    key_use: aws.dynamodb.Table
 
     def __init__(self, name: str, args: TablesArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_TABLES, name, None, opts)
@@ -473,7 +474,10 @@ class Tables(pulumi.ComponentResource):
         )
         self.config = self._table("config", hash_key="name", range_key="version", attributes={"name": "S", "version": "N"})
         self.api_keys = self._table("api-keys", hash_key="public_id", attributes={"public_id": "S"}, expires=True)
-        self.register_outputs({"jobs": self.jobs.name, "config": self.config.name, "api_keys": self.api_keys.name})
+        # Apart from the keys, so that the authorizer, which writes here, can write no key.
+        self.key_use = self._table("key-use", hash_key="id", attributes={"id": "S"}, expires=True)
+        tables = {"jobs": self.jobs, "config": self.config, "api_keys": self.api_keys, "key_use": self.key_use}
+        self.register_outputs({purpose: table.name for purpose, table in tables.items()})
 
     def _table(
         self,

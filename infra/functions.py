@@ -13,8 +13,16 @@ from pulumi import FileAsset, Input, Output, ResourceOptions
 from infra.data import PrivateBucket
 from infra.iam import ServiceRole, ServiceRoleArgs, Statement
 from infra.naming import Names
+from infra.settings import Settings
+from lambda_authorizer.building.target import Target
 
 PYTHON_VERSION = "3.13"
+AWS_TARGET = Target(python_version=PYTHON_VERSION, platform="manylinux_2_28_aarch64")
+
+
+def target(settings: Settings) -> Target:
+    """Where the functions of a stack run: in Lambda, or for the local one here."""
+    return Target.host() if settings.is_local else AWS_TARGET
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-r
 import json
 from typing import NamedTuple
 
+from lambda_authorizer.access_policy import STEP_UP_AGE
+
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -19,7 +21,11 @@ RETRY_AFTER_SECONDS = 1
 
 
 class GatewayResponse(NamedTuple):
-    """An answer. ``status`` None leaves the gateway's own, which a default answer cannot know."""
+    """An answer. ``status`` None leaves the gateway's own, which a default answer cannot know.
+
+    ``reasoned`` ones tell the authorizer's reason, which is one of the codes in lambda_authorizer.reasons and nothing that a
+    caller sent. https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gatewayResponse-definition.html
+    """
 
     response_type: str
     status: int | None
@@ -27,6 +33,7 @@ class GatewayResponse(NamedTuple):
     title: str
     detail: str
     headers: tuple[tuple[str, str], ...] = ()
+    reasoned: bool = False
 
     @property
     def template(self) -> str:
@@ -34,7 +41,10 @@ class GatewayResponse(NamedTuple):
         problem: dict[str, str | int] = {"type": "about:blank", "title": self.title}
         if self.status is not None:
             problem["status"] = self.status
-        return json.dumps(problem | {"code": self.code, "detail": self.detail, "request_id": "$context.requestId"})
+        problem |= {"code": self.code, "detail": self.detail, "request_id": "$context.requestId"}
+        if self.reasoned:
+            problem["reason"] = "$context.authorizer.reason"
+        return json.dumps(problem)
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -48,6 +58,10 @@ class GatewayResponse(NamedTuple):
 
 _RETRY = (("Retry-After", str(RETRY_AFTER_SECONDS)),)
 _SIGN = "The signature is not valid: sign with current IAM credentials, for execute-api in this region, and within five minutes."
+_DENIED = (
+    "You are signed in, but may not do this. Some changes ask for a sign-in of the last "
+    f"{STEP_UP_AGE // 60} minutes: where the reason is sign_in_too_old, sign in again with `heartmapctl login`."
+)
 _OUR_FAULT = "The request could not be handled. It is not your doing; try again later and quote the request id if it persists."
 
 GATEWAY_RESPONSES: tuple[GatewayResponse, ...] = (
@@ -59,7 +73,8 @@ GATEWAY_RESPONSES: tuple[GatewayResponse, ...] = (
         "No valid credential came with the request: sign in again, or send an API key that has not expired.",
         (("WWW-Authenticate", "Bearer"),),
     ),
-    GatewayResponse("ACCESS_DENIED", 403, "forbidden", "Forbidden", "You are signed in, but may not do this."),
+    # A Deny is always a 403: API Gateway has no way to the 401 that RFC 9470 asks for where the sign-in is too old.
+    GatewayResponse("ACCESS_DENIED", 403, "forbidden", "Forbidden", _DENIED, reasoned=True),
     # What API Gateway answers to a call without a signature where it needs one is its answer to unknown routes as well.
     GatewayResponse(
         "MISSING_AUTHENTICATION_TOKEN",

@@ -145,7 +145,10 @@ class AuditTrail(pulumi.ComponentResource):
                 "Access to items",
                 _field(field="eventCategory", equals=["Data"]),
                 _field(field="resources.type", equals=["AWS::DynamoDB::Table"]),
-                _field(field="resources.ARN", starts_withs=[tables.jobs.arn, tables.config.arn, tables.api_keys.arn]),
+                _field(
+                    field="resources.ARN",
+                    starts_withs=[table.arn for table in (tables.jobs, tables.config, tables.api_keys, tables.key_use)],
+                ),
             ),
         ]
 

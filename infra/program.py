@@ -36,6 +36,7 @@ from infra.data import (
 )
 from infra.edge import Domain, DomainArgs, SignInDomain, SignInDomainArgs, WebAcl, WebAclArgs
 from infra.identity import CALLBACK_URLS, Identity, IdentityArgs, sign_in_host
+from infra.key_administration import KeyAdministration, KeyAdministrationArgs
 from infra.mail import Sender, SenderArgs
 from infra.naming import Names
 from infra.network import FlowLog, FlowLogArgs, Network, NetworkArgs, NetworkPlanError, find_network
@@ -159,15 +160,13 @@ def main() -> None:
             "rotation",
             RotationArgs(
                 names=names,
+                settings=settings,
                 secrets=secrets,
                 artifacts=buckets.artifacts,
                 cluster_name=services.cluster_name,
                 service_name=services.api_name,
                 secrets_key_arn=keys.secrets_arn,
                 logs_key_arn=keys.logs_arn,
-                log_retention_days=settings.log_retention_days,
-                days=settings.secret_rotation_days,
-                protected=protected,
             ),
             top,
         )
@@ -188,6 +187,7 @@ def main() -> None:
             identity=identity,
             artifacts=buckets.artifacts,
             api_keys=tables.api_keys,
+            key_use=tables.key_use,
             secret_arn=secrets.authorizer_arn,
             data_key_arn=keys.data_arn,
             secrets_key_arn=keys.secrets_arn,
@@ -212,6 +212,23 @@ def main() -> None:
     )
     lambdas["token"] = token_exchange.function_name
 
+    key_administration = KeyAdministration(
+        "key-administration",
+        KeyAdministrationArgs(
+            names=names,
+            settings=settings,
+            artifacts=buckets.artifacts,
+            api_keys=tables.api_keys,
+            key_use=tables.key_use,
+            secret_arn=secrets.authorizer_arn,
+            data_key_arn=keys.data_arn,
+            secrets_key_arn=keys.secrets_arn,
+            logs_key_arn=keys.logs_arn,
+        ),
+        top,
+    )
+    lambdas["keys"] = key_administration.function_name
+
     api = Api(
         "api",
         ApiArgs(
@@ -221,6 +238,7 @@ def main() -> None:
             balancer=balancer,
             authorizer=authorizer,
             token_exchange=token_exchange,
+            key_administration=key_administration,
             logs_key_arn=keys.logs_arn,
         ),
         top,
@@ -303,6 +321,7 @@ def main() -> None:
             "authorizer_function": authorizer.function_name,
             "audit_log_group": authorizer.log_group_name,
             "token_log_group": token_exchange.log_group_name,
+            "key_administration_log_group": key_administration.log_group_name,
             "token_policy_arn": api.token_policy_arn,
             "load_balancer_arn": balancer.arn,
             "target_group_arn": balancer.target_group_arn,
@@ -316,6 +335,7 @@ def main() -> None:
             "jobs_table": tables.jobs.name,
             "config_table": tables.config.name,
             "api_keys_table": tables.api_keys.name,
+            "key_use_table": tables.key_use.name,
             "queue_url": queue.url,
             "dead_letter_queue_url": queue.dead_letter_url,
             **ways_in,

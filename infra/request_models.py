@@ -1,4 +1,4 @@
-"""The JSON bodies of the routes as API Gateway's models: the service's own, in JSON Schema draft 4.
+"""The JSON bodies of the routes as API Gateway's models: the service's own, and those of API keys, in JSON Schema draft 4.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/models-mappings-models.html. Where pydantic and draft 4 say the same
 in different words this translates; what draft 4 cannot say stops the program, so that no rule is dropped in silence.
@@ -6,18 +6,52 @@ in different words this translates; what draft 4 cannot say stops the program, s
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from heartmap_service.analyses import NewAnalysis, NewVisibility
 from heartmap_service.configuration import ConfigChange
 from heartmap_service.uploads import NewUpload, PartNumbers, SentParts
+from lambda_authorizer.access_policy import SCOPES
+from lambda_keys import bodies
 
 DRAFT = "http://json-schema.org/draft-04/schema#"
 
 ANY_CONTENT_TYPE = "$default"
 """A body is validated whatever its Content-Type says: with a type of its own, another type would go round the model."""
+
+_Scope = Annotated[str, Field(json_schema_extra={"enum": [*sorted(SCOPES)]})]
+_SigningKey = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{43}$")]
+# A member may be missing, and is not null.
+_Missing = SkipJsonSchema[None]
+
+
+class NewKey(BaseModel):
+    """The form of what ``lambda_keys.bodies.new_key`` takes; what a range or a public key must be, that alone can say."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,63}$")]
+    scopes: Annotated[list[_Scope], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
+    expires_in_days: Annotated[int, Field(ge=1, le=bodies.MAX_DAYS)] | _Missing = None
+    source_ranges: (
+        Annotated[
+            list[Annotated[str, Field(max_length=49)]],
+            Field(min_length=1, max_length=bodies.MAX_RANGES, json_schema_extra={"uniqueItems": True}),
+        ]
+        | _Missing
+    ) = None
+    signing_key: _SigningKey | _Missing = None
+
+
+class KeyRotation(BaseModel):
+    """The form of what ``lambda_keys.bodies.rotation`` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+    overlap_hours: Annotated[int, Field(ge=0, le=bodies.MAX_OVERLAP_HOURS)] | _Missing = None
+    signing_key: _SigningKey | _Missing = None
+
 
 BODIES: dict[tuple[str, str], type[BaseModel]] = {
     ("POST", "/config"): ConfigChange,
@@ -26,6 +60,8 @@ BODIES: dict[tuple[str, str], type[BaseModel]] = {
     ("POST", "/uploads/{upload_id}/complete"): SentParts,
     ("POST", "/analyses"): NewAnalysis,
     ("PATCH", "/analyses/{analysis_id}"): NewVisibility,
+    ("POST", "/keys"): NewKey,
+    ("POST", "/keys/{key_id}/rotate"): KeyRotation,
 }
 
 # Words for readers; a default is nothing that a validator checks.

@@ -15,6 +15,7 @@ from infra.data import PrivateBucket, Secrets
 from infra.functions import FunctionArgs, Package
 from infra.iam import Statement
 from infra.naming import Names
+from infra.settings import Settings
 from lambda_rotation import package
 
 TYPE_ROTATION = "heartmap:rotation:Rotation"
@@ -27,19 +28,16 @@ TIMEOUT_SECONDS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class RotationArgs:
-    """``cluster_name`` and ``service_name`` are those of the API, whose tasks have to learn the keys; ``days`` lie between
-    rotations."""
+    """``cluster_name`` and ``service_name`` are those of the API, whose tasks have to learn the keys."""
 
     names: Names
+    settings: Settings
     secrets: Secrets
     artifacts: PrivateBucket
     cluster_name: Input[str]
     service_name: Input[str]
     secrets_key_arn: Input[str]
     logs_key_arn: Input[str]
-    log_retention_days: int
-    days: int
-    protected: bool
 
 
 class Rotation(pulumi.ComponentResource):
@@ -51,13 +49,14 @@ class Rotation(pulumi.ComponentResource):
         super().__init__(TYPE_ROTATION, name, None, opts)
         self._args = args
         child = ResourceOptions(parent=self)
+        built = package.build(BUILD_DIRECTORY, target=functions.target(args.settings))
         function = functions.deploy(
             name,
             FunctionArgs(
                 names=args.names,
                 purpose="rotation",
                 description="Rotates the keys by which the service knows the authorizer",
-                package=Output.from_input(str(package.build(BUILD_DIRECTORY))).apply(lambda path: Package.at(Path(path))),
+                package=Output.from_input(str(built)).apply(lambda path: Package.at(Path(path))),
                 artifacts=args.artifacts,
                 handler=HANDLER,
                 environment={
@@ -70,12 +69,12 @@ class Rotation(pulumi.ComponentResource):
                 statements=self._statements(),
                 key_arn=args.secrets_key_arn,
                 logs_key_arn=args.logs_key_arn,
-                retention_days=args.log_retention_days,
+                retention_days=args.settings.log_retention_days,
                 memory_mb=MEMORY_MB,
                 timeout=TIMEOUT_SECONDS,
                 # Two steps at once would undo each other.
                 concurrency=1,
-                protected=args.protected,
+                protected=args.settings.deletion_protection,
             ),
             child,
         ).function
@@ -92,7 +91,7 @@ class Rotation(pulumi.ComponentResource):
             name,
             secret_id=args.secrets.authorizer_arn,
             rotation_lambda_arn=function.arn,
-            rotation_rules=aws.secretsmanager.SecretRotationRotationRulesArgs(automatically_after_days=args.days),
+            rotation_rules=aws.secretsmanager.SecretRotationRotationRulesArgs(automatically_after_days=args.settings.secret_rotation_days),
             # The secret of a new stack is new. A rotation at once would restart the tasks that are just being started.
             rotate_immediately=False,
             # Secrets Manager calls the function at once, to try it out.

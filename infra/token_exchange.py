@@ -70,13 +70,14 @@ class TokenExchange(pulumi.ComponentResource):
     def __init__(self, name: str, args: TokenExchangeArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_TOKEN_EXCHANGE, name, None, opts)
         check_roles(args.settings.iam_roles, account=args.names.account)
+        built = package.build(BUILD_DIRECTORY, target=functions.target(args.settings))
         deployed = functions.deploy(
             name,
             FunctionArgs(
                 names=args.names,
                 purpose="token",
                 description="Gives IAM roles a credential of 15 minutes",
-                package=Output.from_input(str(package.build(BUILD_DIRECTORY))).apply(lambda path: Package.at(Path(path))),
+                package=Output.from_input(str(built)).apply(lambda path: Package.at(Path(path))),
                 artifacts=args.artifacts,
                 handler=HANDLER,
                 environment={

@@ -57,17 +57,16 @@ def modules(package: Path, names: Iterable[str]) -> dict[str, bytes]:
     return {f"{package.name}/{name}.py": (package / f"{name}.py").read_bytes() for name in names}
 
 
-def archive(destination_dir: Path, name: str, contents: Mapping[str, bytes], *, target: Target | None = None) -> Path:
+def archive(destination_dir: Path, name: str, contents: Mapping[str, bytes], *, target: Target) -> Path:
     """Write ``<name>-<sha256 of its bytes>.zip`` with these files into ``destination_dir`` and return its path.
 
-    With a target the modules' bytecode for it is beside them. Where the interpreter that makes it is not to be had there is a
+    The modules' bytecode for the target is beside them. Where the interpreter that makes it is not to be had there is a
     warning instead: the function works without. Raises PackageError.
     """
-    if target is not None:
-        try:
-            contents = {**contents, **bytecode.of(contents, target)}
-        except InterpreterMissing as missing:
-            warnings.warn(f"The package {name!r} has no bytecode and starts slower. {missing}", stacklevel=2)
+    try:
+        contents = {**contents, **bytecode.of(contents, target)}
+    except InterpreterMissing as missing:
+        warnings.warn(f"The package {name!r} has no bytecode and starts slower. {missing}", stacklevel=2)
     destination_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination_dir) as scratch:
         unnamed = Path(scratch) / f"{name}.zip"

@@ -13,10 +13,10 @@ MODULES = ("__init__", "handler", "keys")
 AUTHORIZER_MODULES = ("__init__", "assertion", "aws", "bounded_http", "encoding", "environment", "reasons", "secret_store")
 
 
-def build(destination_dir: Path, *, target: package.Target | None = None) -> Path:
+def build(destination_dir: Path, *, target: package.Target) -> Path:
     """Write the package into ``destination_dir`` and return its path, which names it by its bytes.
 
-    With a target its bytecode is in it. Raises package.PackageError.
+    Its bytecode is the target's. Raises package.PackageError.
     """
     contents = package.modules(_HERE, MODULES)
     contents |= package.modules(_HERE.parent / "lambda_authorizer", AUTHORIZER_MODULES)

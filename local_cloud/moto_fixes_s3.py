@@ -60,7 +60,7 @@ def lock_buckets_in_use() -> None:
 
 
 def list_between_changes() -> None:
-    """S3: a listing is of one moment. moto walks the keys while another request deletes some of them, and fails at what is gone."""
+    """S3: a listing is of one moment. moto walks the keys while others are deleted, and fails at what is gone."""
     one_at_a_time = threading.RLock()
 
     def make(original: Any) -> Any:

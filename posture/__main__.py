@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from posture import cost_page, costs, effective
+from posture import access_matrix, cost_page, costs, effective
 from posture.controls import findings
 from posture.controls.page import PAGE, differences, read
 from posture.plan import IN_AWS, STACKS, plan_of
@@ -16,7 +16,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 @app.command()
 def docs() -> None:
-    """Write docs/cost.md and docs/effective/ anew from the plans."""
+    """Write docs/access-matrix.md anew from the access policy, docs/cost.md and docs/effective/ from the plans."""
+    access_matrix.PAGE.write_text(access_matrix.render(), encoding="utf-8")
     plans = {stack: plan_of(stack) for stack in STACKS}
     effective.DIRECTORY.mkdir(parents=True, exist_ok=True)
     for stack, plan in plans.items():

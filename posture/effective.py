@@ -153,15 +153,18 @@ def _compact(value: Any) -> str:
 def _routes(plan: Plan) -> Iterator[str]:
     resources = {one.id: one for one in plan.of("apigateway/resource:Resource")}
     throttles = {one.inputs["methodPath"]: one.inputs["settings"] for one in plan.of("apigateway/methodSettings:MethodSettings")}
+    integrations = {
+        (one.inputs["httpMethod"], one.inputs["resourceId"]): _short(one.inputs.get("integrationTarget") or one.inputs["uri"])
+        for one in plan.of("apigateway/integration:Integration")
+    }
     lines = []
     for method in plan.of("apigateway/method:Method"):
         route, verb = _route(method.inputs["resourceId"], resources), method.inputs["httpMethod"]
         limit = throttles.get(f"{route.replace('/', '~1')}/{verb}", throttles.get("*/*", {}))
         rate = f"{limit.get('throttlingRateLimit', '-')}/s, burst {limit.get('throttlingBurstLimit', '-')}"
         authorizer = _short(method.inputs.get("authorizerId", "-"))
-        lines.append(
-            f"  {verb:6} {route:36} {method.inputs['authorization']} {authorizer}; {_who(RULES.get((verb, route)))}; {rate}"
-        )
+        who, by = _who(RULES.get((verb, route))), integrations.get((verb, method.inputs["resourceId"]), "nobody")
+        lines.append(f"  {verb:6} {route:36} {method.inputs['authorization']} {authorizer}; {who}; answered by {by}; {rate}")
     yield from sorted(lines, key=lambda line: (line.split()[1], line.split()[0]))
     rest = throttles.get("*/*", {})
     yield f"  all together: {rest.get('throttlingRateLimit', '-')}/s, burst {rest.get('throttlingBurstLimit', '-')}"
@@ -178,8 +181,9 @@ def _route(resource_id: str, resources: dict[str, Registration]) -> str:
 def _who(rule: Rule | None) -> str:
     if rule is None:
         return "by an IAM signature, no group"
-    groups = ", ".join(sorted(rule.groups))
-    return f"groups {groups}; scopes {', '.join(sorted(rule.scopes)) or '-'}" + ("; any principal" if rule.any_principal else "")
+    who = f"groups {', '.join(sorted(rule.groups))}; scopes {', '.join(sorted(rule.scopes)) or '-'}"
+    who += "; any principal" if rule.any_principal else ""
+    return who + ("" if rule.sign_in_age is None else f"; people who signed in within {rule.sign_in_age} s")
 
 
 def _sign_in(plan: Plan) -> Iterator[str]:

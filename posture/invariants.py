@@ -7,9 +7,11 @@ from typing import Any
 
 from pulumi.runtime import rpc
 
-from lambda_authorizer.access_policy import RULES
+from infra.naming import STAGE
+from lambda_authorizer.access_policy import KEYS, RULES
+from posture.controls.registry import at
 from posture.plan import ACCOUNT, Plan, Registration
-from posture.policies import documents, listed
+from posture.policies import allowed_to_identities, documents, listed
 
 Invariant = Callable[[Plan], Iterable[str]]
 INVARIANTS: dict[str, Invariant] = {}
@@ -141,8 +143,8 @@ def nothing_names_everywhere(plan: Plan) -> Iterator[str]:
             yield f"{resource.id}: names every address"
 
 
-@invariant
-def every_method_is_in_the_access_policy_or_signed(plan: Plan) -> Iterator[str]:
+def _by_call(plan: Plan, type_: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The inputs of what belongs to a method of the API, by the method and its route."""
     resources = {one.id: one.inputs for one in plan.of("apigateway/resource:Resource")}
 
     def route(resource_id: str) -> str:
@@ -150,9 +152,12 @@ def every_method_is_in_the_access_policy_or_signed(plan: Plan) -> Iterator[str]:
             return "/"
         return f"{route(resources[resource_id]['parentId']).rstrip('/')}/{resources[resource_id]['pathPart']}"
 
-    planned = {}
-    for method in plan.of("apigateway/method:Method"):
-        planned[method.inputs["httpMethod"], route(method.inputs["resourceId"])] = method.inputs["authorization"]
+    return {(one.inputs["httpMethod"], route(one.inputs["resourceId"])): one.inputs for one in plan.of(type_)}
+
+
+@invariant
+def every_method_is_in_the_access_policy_or_signed(plan: Plan) -> Iterator[str]:
+    planned = {call: inputs["authorization"] for call, inputs in _by_call(plan, "apigateway/method:Method").items()}
     yield from (
         f"{method} {path}: is planned, and not in the table" for method, path in sorted(set(planned) - set(RULES) - SIGNED)
     )
@@ -165,6 +170,92 @@ def every_method_is_in_the_access_policy_or_signed(plan: Plan) -> Iterator[str]:
 
 SIGNED = {("POST", "/token")}
 """What no credential but an IAM signature opens."""
+
+FUNCTIONS = {"POST /token": "token"} | {
+    f"{rule.method} {rule.route}": "key-administration" for rule in RULES.values() if rule.answered_by == KEYS
+}
+"""Which function answers a call. All others are the service's."""
+
+
+@invariant
+def every_method_is_answered_by_whom_the_access_policy_names(plan: Plan) -> Iterator[str]:
+    balancers = {f"arn:aws:{one.id}" for one in plan.of("lb/loadBalancer:LoadBalancer")}
+    for (method, path), inputs in _by_call(plan, "apigateway/integration:Integration").items():
+        function = FUNCTIONS.get(f"{method} {path}")
+        if function is None and not (inputs["type"] == "HTTP_PROXY" and inputs.get("integrationTarget") in balancers):
+            yield f"{method} {path}: is not answered by the service"
+        elif function and (inputs["type"], inputs.get("uri")) != ("AWS_PROXY", f"Function/{function}/invokeArn"):
+            yield f"{method} {path}: is not answered by the function {function}"
+
+
+@invariant
+def functions_are_invoked_for_the_calls_that_they_answer(plan: Plan) -> Iterator[str]:
+    """Each permission names one method of the one stage, whatever id stands in the path, or the authorizer."""
+    names = {function.name: function.inputs["name"] for function in plan.of("lambda/function:Function")}
+    (api,) = plan.of("apigateway/restApi:RestApi")
+    start = f"{api.id}/executionArn"
+    expected = {
+        (names.get(function), f"{start}/{STAGE}/{re.sub('{[a-z_]+}', '*', call.replace(' ', '', 1))}")
+        for call, function in FUNCTIONS.items()
+    }
+    expected |= {(names["authorizer"], f"{start}/authorizers/{one.id}") for one in plan.of("apigateway/authorizer:Authorizer")}
+    given = {
+        (one.inputs["function"], one.inputs.get("sourceArn"))
+        for one in plan.of("lambda/permission:Permission")
+        if one.inputs["principal"] == "apigateway.amazonaws.com"
+    }
+    yield from sorted(f"{function}: may be invoked for {source}" for function, source in given - expected)
+    yield from sorted(f"{function}: may not be invoked for {source}" for function, source in expected - given)
+
+
+@invariant
+def failures_of_functions_are_heard_of(plan: Plan) -> Iterator[str]:
+    """But for the authorizer's, which has to fail to refuse a caller: the API's log tells what of that is a fault."""
+    watched = {
+        at(alarm.inputs, "dimensions.FunctionName")
+        for alarm in plan.of("cloudwatch/metricAlarm:MetricAlarm")
+        if alarm.inputs.get("metricName") == "Errors" and alarm.inputs.get("alarmActions")
+    }
+    for function in plan.of("lambda/function:Function"):
+        if function.name != "authorizer" and function.inputs["name"] not in watched:
+            yield f"{function.id}: fails, and nobody hears of it"
+
+
+KEY_TABLES = {
+    ("authorizer", "api-keys"): {"GetItem"},
+    ("authorizer", "key-use"): {"PutItem"},
+    ("token", "api-keys"): {"PutItem"},
+    ("key-administration", "api-keys"): {"GetItem", "PutItem", "UpdateItem", "Scan"},
+    ("key-administration", "key-use"): {"BatchGetItem"},
+}
+"""What which function may do to the tables of API keys. Nobody deletes: a nonce that is gone would open its call again."""
+
+
+@invariant
+def the_tables_of_keys_are_open_to_their_functions_alone(plan: Plan) -> Iterator[str]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for policy, statement in allowed_to_identities(plan):
+        for table in ("api-keys", "key-use"):
+            if f"arn:aws:Table/{table}" in listed(statement["Resource"]):
+                actions = {action.removeprefix("dynamodb:") for action in listed(statement["Action"])}
+                found.setdefault((policy.name, table), set()).update(actions)
+    for who, table in sorted(found.keys() | KEY_TABLES.keys()):
+        given, needed = found.get((who, table), set()), KEY_TABLES.get((who, table), set())
+        if given != needed:
+            yield f"{who}: may do {sorted(given)} to {table}, and needs {sorted(needed)}"
+
+
+@invariant
+def the_writers_of_api_keys_write_different_ones(plan: Plan) -> Iterator[str]:
+    """The token function writes those whose id begins with ``role``, key administration all others, and no call passes untold."""
+    tests = {"token": "ForAllValues:StringLike", "key-administration": "ForAllValues:StringNotLike"}
+    for policy, statement in allowed_to_identities(plan):
+        writes = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"} & set(listed(statement["Action"]))
+        if not writes or "arn:aws:Table/api-keys" not in listed(statement["Resource"]):
+            continue
+        expected = {tests.get(policy.name): {"dynamodb:LeadingKeys": ["role*"]}, "Null": {"dynamodb:LeadingKeys": "false"}}
+        if statement.get("Condition") != expected:
+            yield f"{policy.id}: {statement['Sid']} lets it write over what is not its own"
 
 
 @invariant

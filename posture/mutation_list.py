@@ -37,6 +37,17 @@ GATEWAY = (
     _says("api", "13", '"*/*"', '"*/GET"'),
     _left_out("api", "37", "lambda_.Permission", "source_arn"),
     _left_out("api", "37", "lambda_.Permission", "source_account"),
+    _says("api", "every_method_is_answered_by_whom_the_access_policy_names", "if rule.answered_by == KEYS:", "if False:"),
+    *(
+        _says(
+            "api",
+            "functions_are_invoked_for_the_calls_that_they_answer",
+            "source_arn=self._call_arn(rule)",
+            f"source_arn={other}",
+        )
+        for other in ('Output.concat(self._rest_api.execution_arn, "/*")', "self._call_arn(TOKEN_RULE)")
+    ),
+    _says("program", "failures_of_functions_are_heard_of", 'lambdas["keys"] = key_administration.function_name', ""),
     _set("functions", "38", "lambda_.Function", "runtime", "'python3.9'"),
     _left_out("functions", "40", "lambda_.Function", "tracing_config"),
     _left_out("functions", "41", "lambda_.Function", "reserved_concurrent_executions"),
@@ -159,6 +170,56 @@ DATA = (
     _says("data", "what_holds_data_is_protected_where_the_stack_is", "protect=args.protected", "protect=False"),
 )
 
+API_KEYS = (
+    *(
+        _says("authorizer", "the_tables_of_keys_are_open_to_their_functions_alone", f'actions=("dynamodb:{action}",)', value)
+        for action, value in (
+            ("GetItem", 'actions=("dynamodb:GetItem", "dynamodb:Scan")'),
+            ("PutItem", 'actions=("dynamodb:PutItem", "dynamodb:DeleteItem")'),
+            ("PutItem", 'actions=("dynamodb:PutItem", "dynamodb:UpdateItem")'),
+        )
+    ),
+    _says(
+        "authorizer",
+        "the_tables_of_keys_are_open_to_their_functions_alone",
+        "resources=(args.key_use.arn,)",
+        "resources=(args.key_use.arn, args.api_keys.arn)",
+    ),
+    _says(
+        "key_administration",
+        "the_tables_of_keys_are_open_to_their_functions_alone",
+        '"dynamodb:BatchGetItem",',
+        '"dynamodb:PutItem",',
+    ),
+    _says(
+        "key_administration",
+        "the_tables_of_keys_are_open_to_their_functions_alone",
+        '"dynamodb:UpdateItem")',
+        '"dynamodb:UpdateItem", "dynamodb:DeleteItem")',
+    ),
+    _says(
+        "token_exchange",
+        "the_tables_of_keys_are_open_to_their_functions_alone",
+        '("dynamodb:PutItem",)',
+        '("dynamodb:PutItem", "dynamodb:UpdateItem")',
+    ),
+    *(
+        mutation
+        for module, test in (("token_exchange", "StringLike"), ("key_administration", "StringNotLike"))
+        for mutation in (
+            _left_out(module, "the_writers_of_api_keys_write_different_ones", "Statement", "conditions"),
+            _says(
+                module,
+                "the_writers_of_api_keys_write_different_ones",
+                f'"ForAllValues:{test}": {{"dynamodb:LeadingKeys": [f"{{PREFIX}}*"]}},',
+                "",
+            ),
+            _says(module, "the_writers_of_api_keys_write_different_ones", '"Null": {"dynamodb:LeadingKeys": "false"},', ""),
+        )
+    ),
+    _says("key_administration", "the_writers_of_api_keys_write_different_ones", "StringNotLike", "StringLike"),
+)
+
 IDENTITIES = (
     _says("compute", BY_THE_PROGRAM, "resources=(self._args.data_key_arn,)", 'resources=("*",)'),
     _says("compute", BY_THE_PROGRAM, "resources=(self._args.data_key_arn,)", 'resources=("*",), reason="all keys"'),
@@ -194,4 +255,4 @@ AUDIT = (
     _says("program", "everything_is_tagged", '"ManagedBy": "pulumi"', '"ManagedBy": "hand"'),
 )
 
-MUTATIONS = (*GATEWAY, *WEB_ACL, *PEOPLE, *COMPUTE, *NETWORK, *DATA, *IDENTITIES, *AUDIT)
+MUTATIONS = (*GATEWAY, *WEB_ACL, *PEOPLE, *COMPUTE, *NETWORK, *DATA, *API_KEYS, *IDENTITIES, *AUDIT)

@@ -1,4 +1,4 @@
-"""Lambda proxy integrations: the request as the function's event, and its answer as the response.
+"""Lambda proxy integrations: the request, and what the authorizer said, as the function's event; its answer as the response.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 """
@@ -47,6 +47,12 @@ def _event(exchange: Exchange, method: Method, body: bytes) -> dict[str, Any]:
     event = request_event(exchange, method)
     # An authorizer's event has these two, a proxy integration's has not.
     del event["type"], event["methodArn"]
+    if method.authorizer:
+        event["requestContext"]["authorizer"] = {
+            **exchange.authorizer_context,
+            "principalId": exchange.principal,
+            "integrationLatency": round((exchange.authorizer_latency or 0) * 1000),
+        }
     binary = is_binary(exchange)
     text = base64.b64encode(body).decode() if binary else body.decode("utf-8", "replace")
     return event | {"body": text or None, "isBase64Encoded": binary and bool(body)}

@@ -9,7 +9,8 @@ import infra.api
 from infra.api import integration_parameters, method_path
 from infra.gateway_responses import GATEWAY_RESPONSES, SECURITY_HEADERS
 from infra.request_models import BODIES, schema
-from lambda_authorizer.access_policy import ACCESS_POLICY, RULES, Rule
+from lambda_authorizer.access_policy import ACCESS_POLICY, KEYS, RULES, SERVICE, STEP_UP_AGE, Rule
+from lambda_authorizer.reasons import Reason
 
 API = "RestApi/api"
 
@@ -33,6 +34,8 @@ def by_method(plan: Any, type_: str) -> dict[tuple[str, str], Any]:
 
 
 TOKEN = ("POST", "/token")
+BY_KEYS = {call for call, rule in RULES.items() if rule.answered_by == KEYS}
+BY_THE_SERVICE = {call for call, rule in RULES.items() if rule.answered_by == SERVICE}
 
 
 def test_there_is_one_method_for_each_row_of_the_access_policy_and_the_one_for_signatures(plan: Any) -> None:
@@ -61,10 +64,43 @@ def test_no_credential_but_an_iam_signature_opens_post_token(plan: Any) -> None:
 
 
 def test_only_post_token_of_this_stage_may_invoke_the_exchange(plan: Any) -> None:
-    permission = plan.one("lambda/permission:Permission", "api-token").inputs
+    permission = plan.one("lambda/permission:Permission", "api-POST-token").inputs
     assert permission["function"] == f"heartmap-{plan.stack}-token"
     assert permission["sourceArn"] == f"{API}/executionArn/live/POST/token"
     assert permission["sourceAccount"] == "123456789012"
+
+
+def test_whoever_answers_every_row_names_one_that_there_is() -> None:
+    assert len(BY_KEYS) == 4
+    assert set(RULES) == BY_KEYS | BY_THE_SERVICE
+
+
+def test_what_is_about_keys_is_answered_by_the_function_of_keys_behind_the_same_authorizer(plan: Any) -> None:
+    methods, integrations = by_method(plan, "method:Method"), by_method(plan, "integration:Integration")
+    for call in BY_KEYS:
+        assert (methods[call].inputs["authorization"], methods[call].inputs["authorizerId"]) == ("CUSTOM", "Authorizer/api")
+        integration = integrations[call].inputs
+        assert (integration["type"], integration["integrationHttpMethod"]) == ("AWS_PROXY", "POST")
+        assert integration["uri"] == "Function/key-administration/invokeArn"
+        # With credentials of the caller or of a role, the function's own permission would not count.
+        assert not {"credentials", "connectionId", "requestParameters"} & set(integration)
+
+
+def test_the_function_of_keys_is_invoked_for_these_calls_alone(plan: Any) -> None:
+    permissions = [
+        one.inputs
+        for one in plan.of("lambda/permission:Permission")
+        if one.inputs["function"] == f"heartmap-{plan.stack}-keys"
+    ]
+    live = f"{API}/executionArn/live"
+    assert {one["sourceArn"] for one in permissions} == {
+        f"{live}/GET/keys",
+        f"{live}/POST/keys",
+        f"{live}/POST/keys/*/rotate",
+        f"{live}/DELETE/keys/*",
+    }
+    assert len(permissions) == len(BY_KEYS)
+    assert {(one["principal"], one["sourceAccount"]) for one in permissions} == {("apigateway.amazonaws.com", "123456789012")}
 
 
 def test_what_administrators_attach_to_roles_allows_that_one_call(plan: Any) -> None:
@@ -154,8 +190,8 @@ def test_only_this_authorizer_of_this_api_may_invoke_the_function(plan: Any) -> 
     assert permission["sourceAccount"] == "123456789012"
 
 
-def test_every_integration_goes_by_the_vpc_link_to_the_load_balancer_over_https(plan: Any) -> None:
-    for method, route in RULES:
+def test_what_the_service_answers_goes_by_the_vpc_link_to_the_load_balancer_over_https(plan: Any) -> None:
+    for method, route in BY_THE_SERVICE:
         inputs = by_method(plan, "integration:Integration")[method, route].inputs
         assert (inputs["type"], inputs["integrationHttpMethod"]) == ("HTTP_PROXY", method)
         assert (inputs["connectionType"], inputs["connectionId"]) == ("VPC_LINK", "VpcLink/api")
@@ -166,7 +202,7 @@ def test_every_integration_goes_by_the_vpc_link_to_the_load_balancer_over_https(
 
 def test_the_service_gets_the_assertion_and_never_the_credential(plan: Any) -> None:
     for key, integration in by_method(plan, "integration:Integration").items():
-        if key == TOKEN:
+        if key not in BY_THE_SERVICE:
             continue
         parameters = integration.inputs["requestParameters"]
         assert parameters["integration.request.header.X-HeartMAP-Assertion"] == "context.authorizer.assertion"
@@ -189,7 +225,7 @@ def test_declared_parameters_of_a_method_are_those_of_its_route(plan: Any) -> No
 
 def test_certificates_go_unverified_only_where_there_is_no_domain(plan: Any) -> None:
     for key, integration in by_method(plan, "integration:Integration").items():
-        expected = None if plan.settings.domain or key == TOKEN else {"insecureSkipVerification": True}
+        expected = None if plan.settings.domain or key not in BY_THE_SERVICE else {"insecureSkipVerification": True}
         assert integration.inputs.get("tlsConfig") == expected
 
 
@@ -317,10 +353,19 @@ def test_what_the_gateway_answers_by_itself_is_a_problem_document(planned: Any, 
     assert problem.get("status") == status
     assert problem["request_id"] == "$context.requestId"
     assert "$context.error" not in response["responseTemplates"]["application/json"]
+    # Where somebody may not do something he learns why; who is not known learns nothing.
+    assert problem.get("reason") == ("$context.authorizer.reason" if response_type == "ACCESS_DENIED" else None)
     headers = response["responseParameters"]
     assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
     for name, value in SECURITY_HEADERS.items():
         assert headers[f"gatewayresponse.header.{name}"] == f"'{value}'"
+
+
+def test_a_refusal_says_that_a_fresh_sign_in_may_help() -> None:
+    (answer,) = [answer for answer in GATEWAY_RESPONSES if answer.response_type == "ACCESS_DENIED"]
+    assert Reason.SIGN_IN_TOO_OLD in answer.detail
+    assert f"{STEP_UP_AGE // 60} minutes" in answer.detail
+    assert "heartmapctl login" in answer.detail
 
 
 def test_a_body_too_large_says_how_to_upload_instead() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from infra import key_set
-from infra.authorizer import AWS_TARGET, build_package
-from lambda_authorizer import package
+from infra.authorizer import build_package
+from infra.functions import AWS_TARGET
+from lambda_authorizer import config, package
 
 
 def function(plan: Any) -> dict[str, Any]:
@@ -40,8 +41,26 @@ def test_the_environment_names_the_secret_and_holds_none(plan: Any) -> None:
         "HEARTMAP_ISSUERS": issuer,
         "HEARTMAP_CLIENT_IDS": "UserPoolClient/identity",
         "HEARTMAP_API_KEYS_TABLE": f"heartmap-{plan.stack}-api-keys",
+        "HEARTMAP_KEY_USE_TABLE": f"heartmap-{plan.stack}-key-use",
         "HEARTMAP_SECRETS": "arn:aws:Secret/authorizer",
         "HEARTMAP_JWKS_URL": f"{issuer}/.well-known/jwks.json",
+    }
+
+
+def test_every_variable_is_one_that_the_authorizer_reads(plan: Any) -> None:
+    assert set(function(plan)["environment"]["variables"]) <= config.VARIABLES
+
+
+def test_it_reads_keys_one_by_one_and_notes_their_use_where_no_key_is(plan: Any) -> None:
+    policy = json.loads(plan.one("iam/policy:Policy", "authorizer").inputs["policy"])
+    tables = {
+        statement["Sid"]: (statement["Action"], statement["Resource"])
+        for statement in policy["Statement"]
+        if any(action.startswith("dynamodb:") for action in statement["Action"])
+    }
+    assert tables == {
+        "Keys": (["dynamodb:GetItem"], ["arn:aws:Table/api-keys"]),
+        "KeyUse": (["dynamodb:PutItem"], ["arn:aws:Table/key-use"]),
     }
 
 

@@ -168,7 +168,12 @@ def test_nothing_is_put_into_a_bucket_that_is_not_guarded_and_encrypted_yet(plan
 def test_tables_have_the_keys_that_the_service_uses_and_can_be_restored(plan: Any) -> None:
     tables = {table.name: table.inputs for table in plan.of("dynamodb/table:Table")}
     keys = {name: (table["hashKey"], table.get("rangeKey")) for name, table in tables.items()}
-    assert keys == {"jobs": ("pk", None), "config": ("name", "version"), "api-keys": ("public_id", None)}
+    assert keys == {
+        "jobs": ("pk", None),
+        "config": ("name", "version"),
+        "api-keys": ("public_id", None),
+        "key-use": ("id", None),
+    }
     (index,) = tables["jobs"]["globalSecondaryIndexes"]
     assert (index["name"], index["hashKey"], index["rangeKey"], index["projectionType"]) == (
         "listing",
@@ -176,7 +181,7 @@ def test_tables_have_the_keys_that_the_service_uses_and_can_be_restored(plan: An
         "created_at",
         "ALL",
     )
-    for name in ("jobs", "api-keys"):
+    for name in ("jobs", "api-keys", "key-use"):
         assert tables[name]["ttl"] == {"attributeName": "expires_at", "enabled": True}
     assert "ttl" not in tables["config"]
     for table in tables.values():

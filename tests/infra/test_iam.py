@@ -253,11 +253,12 @@ def test_the_worker_can_neither_read_secrets_nor_write_uploads_nor_the_configura
 def test_only_the_functions_touch_api_keys_and_the_pepper(plan: Any) -> None:
     touching = {
         text: {policy.name for policy in plan.of("iam/policy:Policy") if f'"{text}"' in policy.inputs["policy"]}
-        for text in ("arn:aws:Table/api-keys", "arn:aws:Secret/authorizer")
+        for text in ("arn:aws:Table/api-keys", "arn:aws:Table/key-use", "arn:aws:Secret/authorizer")
     }
     rotation = {"rotation"} if plan.settings.secret_rotation_days else set()
     assert touching == {
-        "arn:aws:Table/api-keys": {"authorizer", "token"},
-        "arn:aws:Secret/authorizer": {"authorizer", "token", *rotation},
+        "arn:aws:Table/api-keys": {"authorizer", "token", "key-administration"},
+        "arn:aws:Table/key-use": {"authorizer", "key-administration"},
+        "arn:aws:Secret/authorizer": {"authorizer", "token", "key-administration", *rotation},
     }
     assert statements(plan, "authorizer")["Keys"]["Action"] == ["dynamodb:GetItem"]

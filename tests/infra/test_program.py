@@ -20,7 +20,7 @@ OUTPUTS = {
     "rest_api_id", "stage_name", "stage_arn", "web_acl_arn", "authorizer_function", "audit_log_group", "load_balancer_arn",
     "target_group_arn", "vpc_link_id", "cluster", "api_service", "worker_service", "uploads_bucket", "results_bucket",
     "jobs_table", "config_table", "api_keys_table", "queue_url", "dead_letter_queue_url", "callback_urls", "internal_host",
-    "token_log_group", "token_policy_arn",
+    "token_log_group", "token_policy_arn", "key_use_table", "key_administration_log_group",
 }  # fmt: skip
 WITH_A_BASTION = {"bastion_group", "session_document", "operator_policy_arn"}
 
@@ -43,6 +43,7 @@ COMPONENT_TYPES = {
     "heartmap:identity:Identity",
     "heartmap:authorizer:Authorizer",
     "heartmap:token_exchange:TokenExchange",
+    "heartmap:key_administration:KeyAdministration",
     "heartmap:api:Api",
     "heartmap:edge:WebAcl",
     "heartmap:alarms:AlarmTopic",
@@ -61,8 +62,8 @@ WITH_A_DOMAIN = {
 MODULE_ORDER = [
     "setting_types", "settings", "naming", "iam", "alarms", "certificates", "network", "data", "functions", "scanning",
     "build_context", "compute", "scaling", "mail", "identity", "key_set", "authorizer", "rotation", "token_exchange",
-    "gateway_responses", "request_models", "api", "waf_rules", "edge", "change_alarms", "observability", "private_dns",
-    "bastion", "vpn", "program",
+    "key_administration", "gateway_responses", "request_models", "api", "waf_rules", "edge", "change_alarms", "observability",
+    "private_dns", "bastion", "vpn", "program",
 ]  # fmt: skip
 
 # Inputs that hold a secret value.

@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from heartmap_service import api
 from infra.request_models import BODIES, UntranslatableError, schema
-from lambda_authorizer.access_policy import ACCESS_POLICY
+from lambda_authorizer.access_policy import ACCESS_POLICY, KEYS, RULES
+from lambda_authorizer.problems import Refused
+from lambda_keys import bodies
 
 ULID = "01JDDY0Z4Q8R6N5V3T7W2X9YAB"
 
@@ -39,8 +41,8 @@ def body_types() -> dict[tuple[str, str], type[BaseModel]]:
     return found
 
 
-def test_each_route_has_the_model_that_the_service_itself_reads_its_body_by() -> None:
-    assert body_types() == BODIES
+def test_each_route_of_the_service_has_the_model_that_it_reads_the_body_by() -> None:
+    assert body_types() == {call: body for call, body in BODIES.items() if RULES[call].answered_by != KEYS}
 
 
 def test_every_row_that_takes_a_body_has_a_model_but_the_one_that_takes_a_file() -> None:
@@ -48,6 +50,10 @@ def test_every_row_that_takes_a_body_has_a_model_but_the_one_that_takes_a_file()
     assert with_body - set(BODIES) == {("POST", "/analyze")}
     assert set(BODIES) <= with_body
 
+
+# The public key of RFC 8032, section 7.1, test 1.
+SIGNING_KEY = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+KEY = {"name": "robot", "scopes": ["models:read"]}
 
 # One good body and several bad ones of each route.
 GOOD = {
@@ -57,6 +63,13 @@ GOOD = {
     ("POST", "/uploads/{upload_id}/complete"): [{"parts": [{"number": 1, "etag": '"abc"'}]}],
     ("POST", "/analyses"): [{"upload_id": ULID}, {"upload_id": ULID, "options": {"a": [1]}, "visibility": ["someone"]}],
     ("PATCH", "/analyses/{analysis_id}"): [{"visibility": "shared"}, {"visibility": []}],
+    ("POST", "/keys"): [
+        KEY,
+        KEY | {"expires_in_days": 1},
+        KEY | {"expires_in_days": 365, "source_ranges": ["192.0.2.0/24", "2001:db8::/32"], "signing_key": SIGNING_KEY},
+        {"name": "a" * 64, "scopes": ["config:read", "config:write"], "signing_key": SIGNING_KEY},
+    ],
+    ("POST", "/keys/{key_id}/rotate"): [{}, {"overlap_hours": 0}, {"overlap_hours": 168, "signing_key": SIGNING_KEY}],
 }
 BAD = {
     ("POST", "/config"): [[], None, "x", {"min_genes": -1}, {"min_genes": "5"}, {"min_genes": None}, {"other": 1}],
@@ -75,10 +88,49 @@ BAD = {
     ],
     ("POST", "/analyses"): [{}, {"upload_id": "1"}, {"upload_id": ULID, "options": []}, {"upload_id": ULID, "visibility": "all"}],
     ("PATCH", "/analyses/{analysis_id}"): [{}, {"visibility": None}, {"visibility": ["a b"]}, {"visibility": ["a"] * 26}],
+    ("POST", "/keys"): [
+        {},
+        [],
+        {"name": "robot"},
+        {"scopes": ["models:read"]},
+        *(KEY | {"name": name} for name in ("", "Robot", "-robot", "a" * 65, "a b", 1, None)),
+        *(KEY | {"scopes": scopes} for scopes in ([], ["models:write"], ["models:read"] * 2, "models:read", [None], None)),
+        *(KEY | {"expires_in_days": days} for days in (0, 366, -1, "90", 1.5, True, None)),
+        *(KEY | {"source_ranges": ranges} for ranges in ([], ["192.0.2.0/24"] * 2, [1], "192.0.2.0/24", None)),
+        KEY | {"source_ranges": [f"192.0.{number}.0/24" for number in range(17)]},
+        *(KEY | {"signing_key": key} for key in ("", SIGNING_KEY + "=", SIGNING_KEY[:-1], SIGNING_KEY[:-1] + "+", 1, None)),
+        KEY | {"groups": ["admin"]},
+        KEY | {"principal": "someone"},
+    ],
+    ("POST", "/keys/{key_id}/rotate"): [
+        [],
+        *({"overlap_hours": hours} for hours in (-1, 169, "24", 0.5, True, None)),
+        *({"signing_key": key} for key in ("", SIGNING_KEY + "=", 1, None)),
+        {"name": "another"},
+        {"scopes": ["config:write"]},
+    ],
 }
+# How the function of API keys reads bodies, which it does by hand.
+READERS = {("POST", "/keys"): bodies.new_key, ("POST", "/keys/{key_id}/rotate"): bodies.rotation}
 
 
-@pytest.mark.parametrize("key", BODIES)
+@pytest.mark.parametrize("key", READERS)
+def test_the_model_and_the_function_of_keys_agree_on_what_is_a_body(key: tuple[str, str]) -> None:
+    read = READERS[key]
+    for body in GOOD[key]:
+        read(json.dumps(body).encode())
+        assert validator(key).is_valid(body), body
+    for body in BAD[key]:
+        with pytest.raises(Refused):
+            read(json.dumps(body).encode())
+        assert not validator(key).is_valid(body), body
+
+
+def test_the_function_of_keys_reads_each_body_that_has_a_model() -> None:
+    assert set(READERS) == {call for call in BODIES if RULES[call].answered_by == KEYS}
+
+
+@pytest.mark.parametrize("key", BODIES.keys() - READERS.keys())
 def test_the_model_and_the_service_agree_on_what_is_a_body(key: tuple[str, str]) -> None:
     for body in GOOD[key]:
         BODIES[key].model_validate(body)

@@ -15,6 +15,7 @@ from posture.plan import run_program
 
 RANGES = {"heartmap:allowed_ipv4": '["192.0.2.0/24"]', "heartmap:allowed_ipv6": '["2001:db8::/32"]'}
 OPEN = {"heartmap:allowed_ipv4": "[]", "heartmap:allowed_ipv6": "[]"}
+ULID = "01JDDY0Z4Q8R6N5V3T7W2X9YAB"
 INSIDE, INSIDE_6, OUTSIDE = "192.0.2.7", "2001:db8::7", "198.51.100.7"
 KEY_SET = "/UserPool/identity/.well-known/jwks.json"
 
@@ -187,7 +188,19 @@ def test_an_address_that_asks_too_often_gets_a_429_as_a_problem(enforced: Callab
 @pytest.mark.parametrize(
     ("path", "target"),
     [
-        *((path, None) for path in ("/live/token", "/token", "/live/config", "/config", "/live/analyze", "/analyze")),
+        *(
+            (path, None)
+            for path in (
+                "/live/token",
+                "/token",
+                "/live/config",
+                "/config",
+                "/analyze",
+                "/live/keys",
+                "/keys",
+                f"/live/keys/{ULID}/rotate",
+            )
+        ),
         *((path, None) for path in ("/login", "/oauth2/token", "/forgotPassword", "/live/%74oken", "/live/confi%67")),
         *(("/", call) for call in ("InitiateAuth", "RespondToAuthChallenge", "ForgotPassword", "ConfirmForgotPassword")),
     ],
@@ -211,8 +224,14 @@ def test_the_sensitive_routes_share_one_count_and_others_are_not_in_it(enforced:
 
 
 def test_every_sensitive_route_of_the_api_is_one_that_exists() -> None:
-    posted = {rule.route for rule in ACCESS_POLICY if rule.method == "POST"} | {"/token"}
-    assert {"/token", "/config", "/analyze"} == posted & set(waf_rules.SENSITIVE_PATHS)
+    posted = {f"/{rule.route.rpartition('/')[2]}" for rule in ACCESS_POLICY if rule.method == "POST"} | {"/token"}
+    assert {"/token", "/keys", "/rotate", "/config", "/analyze"} == posted & set(waf_rules.SENSITIVE_PATHS)
+
+
+def test_whatever_asks_for_a_fresh_sign_in_and_is_posted_is_sensitive() -> None:
+    posted = {rule.route for rule in ACCESS_POLICY if rule.method == "POST" and rule.sign_in_age is not None}
+    assert posted
+    assert all(route.endswith(waf_rules.SENSITIVE_PATHS) for route in posted)
 
 
 @pytest.mark.parametrize(

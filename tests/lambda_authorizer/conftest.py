@@ -173,7 +173,7 @@ def environ(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def authorizer(environ: dict[str, str]) -> Authorizer:
     return Authorizer(config.load(environ))
 

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -122,6 +122,50 @@ def test_what_was_opened_is_asked_for_its_sign_in_again(
     later = time.time() + STEP_UP_AGE + 1
     monkeypatch.setattr(time, "time", lambda: later)
     assert effect(authorizer.decide(event)) == "Deny"
+
+
+def test_a_deny_names_its_call_too(authorizer: Authorizer, pool, make_event) -> None:
+    event = make_event("POST", "/config", f"Bearer {pool.token(groups=['viewer'])}")
+    assert authorizer.decide(event)["context"]["request_id"] == event["requestContext"]["requestId"]
+
+
+def test_a_call_of_another_region_is_not_of_this_function(authorizer: Authorizer, pool, make_event) -> None:
+    event = make_event("GET", "/models", f"Bearer {pool.token(groups=['viewer'])}")
+    assert effect(authorizer.decide(event)) == "Allow"
+    event["methodArn"] = event["methodArn"].replace("us-east-1", "eu-west-1")
+    with pytest.raises(Unauthorized):
+        authorizer.decide(event)
+
+
+def test_what_follows_the_scheme_is_one_credential(
+    authorizer: Authorizer, pool, make_event, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Unauthorized):
+        authorizer.decide(make_event("GET", "/models", f"Bearer {pool.token()} x"))
+    assert json.loads(capsys.readouterr().out)["reason"] == Reason.TOKEN_MALFORMED
+
+
+def test_a_key_that_the_pool_made_since_is_fetched(environ: dict[str, str], server, other_pool, make_event) -> None:
+    server.answer = lambda request: server.reply(request, other_pool.jwks)
+    authorizer = Authorizer(config.load(environ | {"HEARTMAP_JWKS_URL": f"{server.url}/jwks.json"}))
+    assert effect(authorizer.decide(make_event("GET", "/models", f"Bearer {other_pool.token(groups=['viewer'])}"))) == "Allow"
+    # The deadline of the decision is that of the fetching as well.
+    assert [request.path for request in server.requests] == ["/jwks.json"]
+
+
+def test_what_is_kept_ready_is_made_once(authorizer: Authorizer, pool, make_event, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = make_event("GET", "/models", f"Bearer {pool.token(groups=['viewer'])}")
+    authorizer.decide(event)
+    monkeypatch.setattr(authorizer, "_open", None)
+    assert effect(authorizer.decide(event)) == "Allow"
+
+
+@pytest.mark.parametrize(("environment", "calls"), [("local", False), ("dev", True), ("prod", True)])
+def test_only_a_deployed_function_calls_aws_itself(environ: dict[str, str], environment: str, calls: bool) -> None:
+    deployed = {"HEARTMAP_SECRETS": ARN, "HEARTMAP_SECRETS_FILE": "", "HEARTMAP_API_KEYS_TABLE": "heartmap-dev-api-keys"}
+    https = {"HEARTMAP_ISSUERS": environ["HEARTMAP_ISSUERS"], "HEARTMAP_ENVIRONMENT": environment}
+    table = cast(Any, Authorizer(config.load(environ | deployed | https))._keys._table)
+    assert table._aws._own_addresses is calls
 
 
 def test_an_unknown_route_is_denied(authorizer: Authorizer, pool, make_event) -> None:
@@ -272,8 +316,10 @@ def test_a_defect_of_ours_is_our_fault_and_says_nothing_of_the_caller(
         authorizer.decide(make_event("GET", "/", f"Bearer {pool.token()}"))
     assert caught.value.reason is Reason.INTERNAL
     output = capsys.readouterr()
-    assert json.loads(output.out)["reason"] == "internal"
+    line = json.loads(output.out)
+    assert (line["decision"], line["reason"], line["route"]) == ("error", "internal", "/")
     assert "KeyError" in output.err
+    assert "handler.py" in output.err
     assert sent not in output.out + output.err
 
 
@@ -291,7 +337,8 @@ def test_a_secret_store_that_fails_is_our_fault(
     with pytest.raises(Fault) as caught:
         managed.decide(make_event("GET", "/models", f"Bearer {pool.token(groups=['viewer'])}"))
     assert str(caught.value) != "Unauthorized"
-    assert json.loads(capsys.readouterr().out)["reason"] == "secrets_unavailable"
+    line = json.loads(capsys.readouterr().out)
+    assert (line["decision"], line["reason"], line["route"]) == ("error", "secrets_unavailable", "/models")
 
 
 def test_a_secret_store_that_hangs_is_our_fault_within_two_seconds(managed: Authorizer, server, pool, make_event) -> None:
@@ -400,6 +447,7 @@ def test_a_handler_without_configuration_refuses_every_call(
             fresh.handler(make_event("GET", "/", f"Bearer {pool.token()}"), None)
         line = json.loads(capsys.readouterr().out)
         assert (line["decision"], line["reason"], line["principal"]) == ("error", "misconfigured", None)
+        assert line["request_id"] is not None
 
 
 def python(arguments: list[str], variables: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -181,7 +181,8 @@ def test_a_signature_that_nobody_can_verify_is_refused(make, signed_event, pool,
     event = signed_event(key_id=PLAIN)
     with pytest.raises(Unauthorized):
         make().decide(event)
-    assert last_line(capsys)["reason"] == Reason.SIGNATURE_UNEXPECTED
+    line = last_line(capsys)
+    assert (line["reason"], line["key_id"]) == (Reason.SIGNATURE_UNEXPECTED, PLAIN)
     headers = event["headers"] | {"Authorization": f"Bearer {pool.token(groups=['admin'])}"}
     with pytest.raises(Unauthorized):
         make().decide(event | {"headers": headers, "multiValueHeaders": {name: [value] for name, value in headers.items()}})
@@ -193,12 +194,13 @@ def test_who_may_not_uses_no_nonce_up(make, signed_event, used) -> None:
     assert used() == {}
 
 
-def test_without_a_table_no_signed_call_is_allowed(make, signed_event, make_event) -> None:
+def test_without_a_table_no_signed_call_is_allowed(make, signed_event, make_event, capsys: pytest.CaptureFixture[str]) -> None:
     authorizer = make(HEARTMAP_KEY_USE_TABLE="")
     with pytest.raises(Fault) as caught:
         authorizer.decide(signed_event())
     assert caught.value.reason is Reason.KEY_USE_UNAVAILABLE
     assert effect(authorizer.decide(make_event("GET", "/models", f"ApiKey {key_of(PLAIN)}"))) == "Allow"
+    assert capsys.readouterr().err == ""
 
 
 def test_a_table_that_is_not_there_is_our_fault_for_signed_calls_alone(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lambda_authorizer.encoding import b64url
 from lambda_authorizer.keys import COOLDOWN, HARD_AGE, SOFT_AGE, KeySource, parse_key_set
 from lambda_authorizer.reasons import Fault, Reason
 
@@ -49,6 +50,11 @@ def test_keys_of_other_kinds_are_passed_over(pool) -> None:
         {"e": "AQAA"},
         {"e": "AQAB=="},
         {"e": "________"},
+        {"e": b64url((65_535).to_bytes(2, "big"))},
+        {"e": b64url((65_540).to_bytes(3, "big"))},
+        {"e": b64url((2**32 + 1).to_bytes(5, "big"))},
+        {"n": b64url((2**2048 - 2).to_bytes(256, "big"))},
+        {"n": b64url((2**4096 + 1).to_bytes(513, "big"))},
         {"e": 65537},
         {"d": "AQAB"},
         {"kty": "oct", "k": "AAAA"},
@@ -63,6 +69,12 @@ def test_keys_of_other_kinds_are_passed_over(pool) -> None:
 def test_an_unusable_key_set_is_refused(pool, changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"key|base64url"):
         parse_key_set(json.dumps({"keys": [pool.jwk | changes]}).encode())
+
+
+def test_a_key_may_have_from_2048_to_4096_bits(pool) -> None:
+    for bits in (2048, 4096):
+        number = b64url((2**bits - 1).to_bytes(bits // 8, "big"))
+        assert parse_key_set(json.dumps({"keys": [pool.jwk | {"n": number}]}).encode())
 
 
 @pytest.mark.parametrize(

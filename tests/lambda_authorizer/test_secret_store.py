@@ -29,6 +29,8 @@ def test_the_secret_is_read(names) -> None:
         {"api_key_pepper": ""},
         {"api_key_pepper": "not base64!"},
         {"api_key_pepper": base64.b64encode(b"short").decode()},
+        {"api_key_pepper": base64.b64encode(b"p" * 15).decode()},
+        {"api_key_pepper": "!" + base64.b64encode(b"p" * 32).decode()},
         {"assertion_keys": None},
         {"assertion_keys": {}},
         {"assertion_keys": {"b2": "AAAA"}},
@@ -41,6 +43,11 @@ def test_a_malformed_secret_is_refused_without_a_word_of_it(names, changes: dict
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # any ValueError is the contract
         parse(json.dumps(names.secret | changes).encode())
     assert names.secret["api_key_pepper"] not in str(caught.value)
+
+
+def test_a_pepper_of_128_bits_is_long_enough(names) -> None:
+    short = names.secret | {"api_key_pepper": base64.b64encode(b"p" * 16).decode()}
+    assert parse(json.dumps(short).encode()).api_key_pepper == b"p" * 16
 
 
 @pytest.fixture
@@ -79,8 +86,9 @@ def test_a_store_that_fails_later_is_outlived_for_an_hour(store: ManagedSecrets,
     assert get(store, MAX_AGE + 1).api_key_pepper == names.pepper
     assert get(store, MAX_AGE + RETRY_AFTER).api_key_pepper == names.pepper
     assert len(server.requests) == 2
-    assert get(store, MAX_AGE + 2 + RETRY_AFTER).api_key_pepper == names.pepper
+    assert get(store, MAX_AGE + 1 + RETRY_AFTER).api_key_pepper == names.pepper
     assert len(server.requests) == 3
+    assert get(store, STALE_AGE).api_key_pepper == names.pepper
     with pytest.raises(Fault):
         get(store, STALE_AGE + 1)
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from infra.gateway_responses import SECURITY_HEADERS
 from lambda_authorizer import api_keys
 from lambda_authorizer.aws import Aws, AwsError
+from lambda_authorizer.building.target import Target
 from lambda_authorizer.encoding import b64url
 from lambda_authorizer.reasons import Reason, Refused
 from lambda_keys import config, package, records, store, ulids
@@ -544,8 +545,8 @@ def test_every_answer_carries_the_headers_of_the_gateways_own(api: Api, status: 
 def test_the_handler_starts_from_the_package_alone_and_needs_no_library_and_all_that_is_in_it(
     tmp_path: Path, environ: dict[str, str], tables: SimpleNamespace, make_event: Any
 ) -> None:
-    path = package.build(tmp_path)
-    assert package.build(tmp_path / "again").read_bytes() == path.read_bytes()
+    path = package.build(tmp_path, target=Target.host())
+    assert package.build(tmp_path / "again", target=Target.host()).read_bytes() == path.read_bytes()
     zipfile.ZipFile(path).extractall(tmp_path / "task")
     script = (
         "import json, sys; sys.path.insert(0, sys.argv[1])\n"

@@ -4,11 +4,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+from lambda_authorizer.building.target import Target
 from lambda_rotation import package
 
 
 def test_the_package_has_all_that_the_handler_imports_but_the_sdk(tmp_path: Path) -> None:
-    path = package.build(tmp_path)
+    path = package.build(tmp_path, target=Target.host())
     with zipfile.ZipFile(path) as zipped:
         assert {name.partition("/")[0] for name in zipped.namelist()} == {"lambda_authorizer", "lambda_rotation"}
         assert "lambda_authorizer/handler.py" not in zipped.namelist()
@@ -20,4 +21,4 @@ def test_the_package_has_all_that_the_handler_imports_but_the_sdk(tmp_path: Path
 
 
 def test_the_same_sources_give_the_same_package(tmp_path: Path) -> None:
-    assert package.build(tmp_path / "a").name == package.build(tmp_path / "b").name
+    assert package.build(tmp_path / "a", target=Target.host()).name == package.build(tmp_path / "b", target=Target.host()).name

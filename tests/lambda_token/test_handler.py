@@ -11,6 +11,7 @@ import pytest
 
 from infra.gateway_responses import SECURITY_HEADERS
 from lambda_authorizer import api_keys, problems
+from lambda_authorizer.building.target import Target
 from lambda_token import config, credential, package
 from lambda_token.handler import Exchange, handler
 
@@ -185,8 +186,8 @@ def test_every_answer_carries_the_headers_of_the_gateways_own() -> None:
 def test_the_handler_starts_from_the_package_alone_and_needs_no_library(
     tmp_path: Path, environ: dict[str, str], make_event: Callable[..., dict[str, Any]]
 ) -> None:
-    path = package.build(tmp_path)
-    assert package.build(tmp_path / "again").read_bytes() == path.read_bytes()
+    path = package.build(tmp_path, target=Target.host())
+    assert package.build(tmp_path / "again", target=Target.host()).read_bytes() == path.read_bytes()
     zipfile.ZipFile(path).extractall(tmp_path / "task")
     script = (
         "import json, sys; sys.path.insert(0, sys.argv[1])\n"

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -108,6 +109,7 @@ def handler(event, context):
         answer["context"]["event"] = json.dumps(event)
     if word == "deny":
         statement["Effect"] = "Deny"
+        answer["context"]["reason"] = 'too "old"'
     if word == "other route":
         statement["Resource"] = arn.replace("/echo", "/other")
     if word == "no assertion":
@@ -172,7 +174,8 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
 class Site:
     """A REST API in front of the backend, in the shape in which infra/ deploys it. Tests change its parts by boto3."""
 
-    def __init__(self, aws: Callable[[str], Any], code: bytes, port: int, state: Path) -> None:
+    def __init__(self, aws: Callable[[str], Any], code: bytes, port: int, state: Path, **settings: Any) -> None:
+        """``settings`` are of the authorizer's function, in place of those of one that is ``app.handler``."""
         self.aws, self.state = aws, state
         self.gateway = aws("apigateway")
         self._unique = os.urandom(4).hex()
@@ -184,7 +187,7 @@ class Site:
         self.root = self.gateway.get_resources(restApiId=self.api)["items"][0]["id"]
         self.resources = {"/": self.root}
         self.link = aws("apigatewayv2").create_vpc_link(Name="link", SubnetIds=[self.subnet])["VpcLinkId"]
-        self._function(code)
+        self._function(code, {"Handler": "app.handler", "Timeout": 1, **settings})
         self.validator = self.gateway.create_request_validator(
             restApiId=self.api, name="parameters", validateRequestParameters=True, validateRequestBody=False
         )["id"]
@@ -215,7 +218,7 @@ class Site:
         )["Listeners"][0]["ListenerArn"]
         elb.register_targets(TargetGroupArn=self.group, Targets=[{"Id": "127.0.0.1", "Port": port}])
 
-    def _function(self, code: bytes) -> None:
+    def _function(self, code: bytes, settings: dict[str, Any]) -> None:
         iam, s3, functions = self.aws("iam"), self.aws("s3"), self.aws("lambda")
         role = iam.create_role(RoleName=f"authorizer-{self._unique}", AssumeRolePolicyDocument='{"Statement": []}')["Role"]["Arn"]
         self.function = f"authorizer-{self._unique}"
@@ -228,11 +231,10 @@ class Site:
             FunctionName=self.function,
             Runtime="python3.13",
             Role=role,
-            Handler="app.handler",
             Code={"S3Bucket": bucket, "S3Key": "authorizer/code.zip"},
-            Timeout=1,
             MemorySize=512,
             LoggingConfig={"LogFormat": "Text", "LogGroup": self.audit_log_group},
+            **settings,
         )["FunctionArn"]
         self.authorizer = self.gateway.create_authorizer(
             restApiId=self.api,
@@ -289,36 +291,50 @@ class Site:
 
     def token_function(self, code: bytes, variables: dict[str, str]) -> None:
         """Adds POST /token, which asks for a signature, before a function with this code."""
-        functions, self.token = self.aws("lambda"), f"token-{self._unique}"
-        self.aws("logs").create_log_group(logGroupName=f"/aws/lambda/{self.token}")
-        self.aws("s3").put_object(Bucket=f"artifacts-{self._unique}", Key="token/code.zip", Body=code)
-        arn = functions.create_function(
-            FunctionName=self.token,
+        arn = self._another_function("token", code, Handler="lambda_token.handler.handler", Environment={"Variables": variables})
+        self.token = arn.rpartition(":")[2]
+        self.function_method(arn, "POST", "/token", authorizationType="AWS_IAM")
+
+    def _another_function(self, purpose: str, code: bytes, **settings: Any) -> str:
+        """The ARN of a function beside the authorizer's."""
+        functions, name, bucket = self.aws("lambda"), f"{purpose}-{self._unique}", f"artifacts-{self._unique}"
+        self.aws("logs").create_log_group(logGroupName=f"/aws/lambda/{name}")
+        self.aws("s3").put_object(Bucket=bucket, Key=f"{purpose}/code.zip", Body=code)
+        return functions.create_function(
+            FunctionName=name,
             Runtime="python3.13",
             Role=functions.get_function_configuration(FunctionName=self.function)["Role"],
-            Handler="lambda_token.handler.handler",
-            Code={"S3Bucket": f"artifacts-{self._unique}", "S3Key": "token/code.zip"},
+            Code={"S3Bucket": bucket, "S3Key": f"{purpose}/code.zip"},
             Timeout=10,
-            Environment={"Variables": variables},
+            **settings,
         )["FunctionArn"]
-        functions.add_permission(
-            FunctionName=self.token,
-            StatementId="gateway",
+
+    def behind_the_authorizer(self, purpose: str, code: bytes, *calls: tuple[str, str], **settings: Any) -> None:
+        """Adds methods that the authorizer guards and a function with this code answers."""
+        arn = self._another_function(purpose, code, **settings)
+        for method, route in calls:
+            self.function_method(arn, method, route, authorizationType="CUSTOM", authorizerId=self.authorizer)
+
+    def function_method(self, function_arn: str, method: str, route: str, **authorization: Any) -> None:
+        """Adds a method that a function answers, and lets it be invoked for that."""
+        self.aws("lambda").add_permission(
+            FunctionName=function_arn.rpartition(":")[2],
+            StatementId=f"{method}{re.sub('[^A-Za-z]', '-', route)}",
             Action="lambda:InvokeFunction",
             Principal="apigateway.amazonaws.com",
-            SourceArn=f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{self.api}/live/POST/token",
+            SourceArn=f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{self.api}/live/{method}{re.sub('{[a-z_]+}', '*', route)}",
             SourceAccount=ACCOUNT,
         )
-        at = {"restApiId": self.api, "resourceId": self.resource("/token"), "httpMethod": "POST"}
-        self.gateway.put_method(**at, authorizationType="AWS_IAM", requestValidatorId=self.validator)
+        at = {"restApiId": self.api, "resourceId": self.resource(route), "httpMethod": method}
+        self.gateway.put_method(**at, requestValidatorId=self.validator, **authorization)
         self.gateway.put_integration(
             **at,
             type="AWS_PROXY",
             integrationHttpMethod="POST",
-            uri=f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{arn}/invocations",
+            uri=f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function_arn}/invocations",
         )
 
-    def gateway_response(self, response_type: str, status: int | None, code: str) -> None:
+    def gateway_response(self, response_type: str, status: int | None, code: str, **members: str) -> None:
         self.gateway.put_gateway_response(
             restApiId=self.api,
             responseType=response_type,
@@ -327,7 +343,7 @@ class Site:
                 "gatewayresponse.header.X-Content-Type-Options": "'nosniff'",
                 "gatewayresponse.header.X-Request-Id": "context.requestId",
             },
-            responseTemplates={"application/json": json.dumps({"code": code, "request_id": "$context.requestId"})},
+            responseTemplates={"application/json": json.dumps({"code": code, "request_id": "$context.requestId"} | members)},
             **({"statusCode": str(status)} if status else {}),
         )
 
@@ -381,11 +397,12 @@ def make_site(
     authorizer_code: str,
     backend: SimpleNamespace,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[], Site]:
-    """Gives a site of its own with GET /echo, not deployed yet."""
+) -> Callable[..., Site]:
+    """Gives a site of its own with GET /echo, not deployed yet; with another authorizer where there is ``code``."""
 
-    def make() -> Site:
-        site = Site(aws, zipped(app=authorizer_code), backend.port, tmp_path_factory.mktemp("state"))
+    def make(code: bytes | None = None, **settings: Any) -> Site:
+        code = zipped(app=authorizer_code) if code is None else code
+        site = Site(aws, code, backend.port, tmp_path_factory.mktemp("state"), **settings)
         site.method("GET", "/echo")
         return site
 

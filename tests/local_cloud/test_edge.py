@@ -49,8 +49,19 @@ def running(state: Path, endpoint: str, poll: Callable[[Callable[[], Any]], Any]
             process.wait(15)
 
 
+FUNCTION = """
+import json
+
+def handler(event, context):
+    query = event["queryStringParameters"] or {}
+    if "fail" in query:
+        raise ValueError("a secret detail")
+    return {"statusCode": 201, "headers": {"Content-Type": "application/json", "X-From": "function"}, "body": json.dumps(event)}
+"""
+
+
 @pytest.fixture(scope="module")
-def edge(make_site: Callable, aws_endpoint: str, poll: Callable) -> Iterator[SimpleNamespace]:
+def edge(make_site: Callable, aws_endpoint: str, poll: Callable, zipped: Callable[..., bytes]) -> Iterator[SimpleNamespace]:
     """An edge with every kind of method and rule."""
     site = make_site()
     site.method("GET", "/")
@@ -61,6 +72,9 @@ def edge(make_site: Callable, aws_endpoint: str, poll: Callable) -> Iterator[Sim
     site.method("GET", "/validated", required=("method.request.querystring.page",))
     site.method("GET", "/limited")
     site.method("GET", "/hasty", timeoutInMillis=300)
+    site.behind_the_authorizer(
+        "things", zipped(things=FUNCTION), ("POST", "/things/{thing_id}/turn"), ("GET", "/things"), Handler="things.handler"
+    )
     for response_type, status, code in (
         ("UNAUTHORIZED", 401, "unauthenticated"),
         ("ACCESS_DENIED", 403, "forbidden"),
@@ -74,7 +88,8 @@ def edge(make_site: Callable, aws_endpoint: str, poll: Callable) -> Iterator[Sim
         ("DEFAULT_4XX", None, "refused"),
         ("DEFAULT_5XX", None, "internal"),
     ):
-        site.gateway_response(response_type, status, code)
+        more = {"reason": "$context.authorizer.reason"} if response_type == "ACCESS_DENIED" else {}
+        site.gateway_response(response_type, status, code, **more)
     fields = ("requestId", "status", "httpMethod", "resourcePath", "authorizer.principalId", "error.responseType", "waf.status")
     site.deploy(log_format=json.dumps({name: f"$context.{name}" for name in (*fields, "path", "identity.userAgent")}))
     site.throttle("GET", "/limited", rate=0.001, burst=3)
@@ -256,7 +271,101 @@ def test_the_authorizer_gets_the_event_of_a_rest_api(client: Callable, edge: Sim
     assert context["identity"]["userAgent"] == "tester"
 
 
+SIGNED = {
+    "Signature-Input": 'sig1=("@method" "@authority");created=1764000000;keyid="KEY";alg="ed25519";nonce="abc_-0123456789"',
+    "Signature": "sig1=:" + "A/+a" * 21 + "AA==:",
+    "Content-Digest": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+}
+
+
+def test_what_signs_a_request_reaches_authorizer_and_service_as_it_was_sent(client: Callable) -> None:
+    got = client("GET", "/echo?b=2&a=%2F", "event", headers=SIGNED).json()
+    event = json.loads(header(got, "x-event")[0])
+    for name, value in SIGNED.items():
+        assert header(got, name.lower()) == [value]
+        assert event["headers"][name.lower()] == value
+        assert event["multiValueHeaders"][name.lower()] == [value]
+    # What else is signed: the method, the host, the path and the query.
+    assert event["headers"]["host"] == event["requestContext"]["domainName"]
+    assert (event["httpMethod"], event["requestContext"]["path"]) == ("GET", "/echo")
+    assert event["multiValueQueryStringParameters"] == {"b": ["2"], "a": ["/"]}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_header_of_a_signature_that_comes_twice_is_seen_twice(client: Callable, name: str) -> None:
+    got = client("GET", "/echo", "event", headers=[*SIGNED.items(), (name, "another")]).json()
+    event = json.loads(header(got, "x-event")[0])
+    assert event["multiValueHeaders"][name.lower()] == [SIGNED[name], "another"]
+
+
+# What a function answers
+
+
+def test_a_function_behind_the_authorizer_gets_what_the_authorizer_said(client: Callable, edge: SimpleNamespace) -> None:
+    answer = client("POST", "/things/01ARZ/turn?x=1&x=2", json={"a": 1}, headers={"X-Twice": "1"} | SIGNED)
+    assert (answer.status_code, answer.headers["x-from"]) == (201, "function")
+    event = answer.json()
+    assert not {"type", "methodArn"} & event.keys()
+    assert (event["httpMethod"], event["resource"], event["path"]) == ("POST", "/things/{thing_id}/turn", "/things/01ARZ/turn")
+    assert event["pathParameters"] == {"thing_id": "01ARZ"}
+    assert (json.loads(event["body"]), event["isBase64Encoded"]) == ({"a": 1}, False)
+    assert {event["headers"][name.lower()] for name in SIGNED} == set(SIGNED.values())
+    context = event["requestContext"]
+    assert (context["requestId"], context["apiId"]) == (answer.headers["x-amzn-requestid"], edge.site.api)
+    said = context["authorizer"]
+    assert 0 <= said.pop("integrationLatency") < 5000
+    # As texts: API Gateway passes numbers and truth values on so.
+    assert said == {
+        "principalId": "someone",
+        "assertion": f"minted.{context['requestId']}",
+        "number": "7",
+        "flag": "true",
+    }
+
+
+def test_the_authorizer_itself_is_told_of_no_authorizer(client: Callable) -> None:
+    event = json.loads(header(client("GET", "/echo", "event").json(), "x-event")[0])
+    assert "authorizer" not in event["requestContext"]
+
+
+def test_what_a_client_says_in_the_authorizers_name_is_none_of_it(client: Callable) -> None:
+    sent = {"X-HeartMAP-Assertion": "forged", "X-Amzn-Authorizer": "forged"}
+    event = client("GET", "/things?assertion=forged", headers=sent).json()
+    assert event["requestContext"]["authorizer"]["assertion"] == f"minted.{event['requestContext']['requestId']}"
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "code"),
+    [
+        (None, 401, "unauthenticated"),
+        ("unauthorized", 401, "unauthenticated"),
+        ("deny", 403, "forbidden"),
+        ("broken", 500, "internal"),
+        ("exit", 500, "internal"),
+        ("nested", 500, "internal"),
+    ],
+)
+def test_whoever_is_not_let_in_reaches_no_function(client: Callable, word: str | None, status: int, code: str) -> None:
+    answer = client("GET", "/things", word)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert "x-from" not in answer.headers
+
+
+def test_a_function_that_fails_is_a_502_and_tells_nothing(client: Callable) -> None:
+    answer = client("GET", "/things?fail=1")
+    assert (answer.status_code, answer.json()["code"]) == (502, "bad_gateway")
+    assert "secret detail" not in answer.text
+
+
 # Who is let in
+
+
+def test_why_somebody_may_not_is_told_from_what_the_authorizer_said(client: Callable) -> None:
+    denied = client("GET", "/echo", "deny").json()
+    assert denied["reason"] == 'too "old"'
+    # Where nobody asked it, there is none.
+    assert client("GET", "/echo", headers={"Host": "example.com"}).json()["reason"] == "-"
+    assert "reason" not in client("GET", "/echo", None).json()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from infra.gateway_responses import GATEWAY_RESPONSES
+from lambda_authorizer.building.target import Target
 from lambda_token import package
 from local_cloud.edge.__main__ import running_edge
 from local_cloud.edge.app import Edge
@@ -52,7 +53,7 @@ def site(make_site: Callable, aws: Callable[[str], Any], tmp_path_factory: pytes
         AttributeDefinitions=[{"AttributeName": "public_id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    code = package.build(tmp_path_factory.mktemp("token")).read_bytes()
+    code = package.build(tmp_path_factory.mktemp("token"), target=Target.host()).read_bytes()
     made.token_function(
         code,
         {
