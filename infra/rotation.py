@@ -91,7 +91,9 @@ class Rotation(pulumi.ComponentResource):
             name,
             secret_id=args.secrets.authorizer_arn,
             rotation_lambda_arn=function.arn,
-            rotation_rules=aws.secretsmanager.SecretRotationRotationRulesArgs(automatically_after_days=args.settings.secret_rotation_days),
+            rotation_rules=aws.secretsmanager.SecretRotationRotationRulesArgs(
+                automatically_after_days=args.settings.secret_rotation_days
+            ),
             # The secret of a new stack is new. A rotation at once would restart the tasks that are just being started.
             rotate_immediately=False,
             # Secrets Manager calls the function at once, to try it out.

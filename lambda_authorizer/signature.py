@@ -40,6 +40,8 @@ _INPUT = (
     r';nonce="(?P<nonce>[A-Za-z0-9_-]{16,64})")'
 )
 _SIGNATURE = rf"{_LABEL}=:(?P<signature>[A-Za-z0-9+/]{{86}}==):"
+# What a Host header can say of us (RFC 3986, section 3.2.2): a name or an address, and a port.
+_AUTHORITY = r"[A-Za-z0-9._:\[\]-]{1,255}"
 _DIGEST = r"sha-256=:[A-Za-z0-9+/]{43}=:"
 
 
@@ -115,11 +117,16 @@ def read(headers: Mapping[str, Sequence[str]], *, method: str, path: str, parame
     found = re.fullmatch(_INPUT, _only(headers, INPUT_HEADER))
     proof = re.fullmatch(_SIGNATURE, _only(headers, HEADER))
     digest, authority = _only(headers, DIGEST_HEADER), _only(headers, "Host")
-    if found is None or proof is None or not re.fullmatch(_DIGEST, digest):
+    if found is None or proof is None or not re.fullmatch(_DIGEST, digest) or not re.fullmatch(_AUTHORITY, authority):
         raise Refused(Reason.SIGNATURE_MALFORMED)
     message = Message(method, authority, path, parameters, digest)
+    try:
+        signed = base(message, found["parameters"])
+    except UnicodeEncodeError:
+        # Half of a pair of surrogates in the query: no text that anybody can have signed.
+        raise Refused(Reason.SIGNATURE_MALFORMED) from None
     return Signed(
-        base(message, found["parameters"]),
+        signed,
         binascii.a2b_base64(proof["signature"]),
         found["key_id"],
         int(found["created"]),

@@ -88,9 +88,7 @@ def test_what_is_about_keys_is_answered_by_the_function_of_keys_behind_the_same_
 
 def test_the_function_of_keys_is_invoked_for_these_calls_alone(plan: Any) -> None:
     permissions = [
-        one.inputs
-        for one in plan.of("lambda/permission:Permission")
-        if one.inputs["function"] == f"heartmap-{plan.stack}-keys"
+        one.inputs for one in plan.of("lambda/permission:Permission") if one.inputs["function"] == f"heartmap-{plan.stack}-keys"
     ]
     live = f"{API}/executionArn/live"
     assert {one["sourceArn"] for one in permissions} == {
