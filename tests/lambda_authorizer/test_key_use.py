@@ -200,7 +200,7 @@ def test_without_a_table_no_signed_call_is_allowed(make, signed_event, make_even
         authorizer.decide(signed_event())
     assert caught.value.reason is Reason.KEY_USE_UNAVAILABLE
     assert effect(authorizer.decide(make_event("GET", "/models", f"ApiKey {key_of(PLAIN)}"))) == "Allow"
-    assert capsys.readouterr().err == ""
+    assert "could not be written down" not in capsys.readouterr().err
 
 
 def test_a_table_that_is_not_there_is_our_fault_for_signed_calls_alone(

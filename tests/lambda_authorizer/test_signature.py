@@ -96,6 +96,15 @@ def test_another_host_or_body_is_not_the_one_that_was_signed() -> None:
     check(signed(host="localhost:8443"))
 
 
+@pytest.mark.parametrize("host", ["", "a b", "a\nb", "a/b", "a@b", "\u00e9", "a" * 256])
+def test_what_cannot_be_a_host_is_none(host: str) -> None:
+    assert reason(signed() | {"host": [host]}) is Reason.SIGNATURE_MALFORMED
+
+
+def test_half_a_character_in_the_query_is_nobodys_text() -> None:
+    assert reason(signed(), parameters={"limit": ["\ud800"]}) is Reason.SIGNATURE_MALFORMED
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [(str(NOW), str(NOW + 1)), (NONCE, NONCE[:-1] + "i")],
