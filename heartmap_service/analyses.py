@@ -12,10 +12,11 @@ from ulid import ULID
 from heartmap_service.catalogue import ANALYSIS_TYPES, DEFAULT_TYPE, PIPELINES, AnalysisType
 from heartmap_service.configuration import ConfigStore, PipelineConfig
 from heartmap_service.identity import Caller
+from heartmap_service.job_store import JobStore
 from heartmap_service.problems import Problem, field_errors
 from heartmap_service.queue import ULID_PATTERN, Queue
+from heartmap_service.records import Analysis, Upload, timestamp
 from heartmap_service.storage import Results, Uploads
-from heartmap_service.store import Analysis, JobStore, Upload, timestamp
 
 LISTED = 100
 """Analyses in one list, the newest first."""

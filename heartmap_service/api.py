@@ -30,13 +30,15 @@ from heartmap_service.configuration import ConfigChange, ConfigStore, PipelineCo
 from heartmap_service.content_digest import ContentDigest
 from heartmap_service.hdf5_signature import is_hdf5
 from heartmap_service.identity import Caller, Gate
+from heartmap_service.job_store import JobStore
 from heartmap_service.log import configure
 from heartmap_service.problems import Problem, invalid, respond
 from heartmap_service.queue import Queue
+from heartmap_service.records import Analysis
 from heartmap_service.settings import ApiSettings, load
 from heartmap_service.storage import Results, Uploads
-from heartmap_service.store import Analysis, JobStore
 from heartmap_service.tls import self_signed
+from heartmap_service.upload_store import UploadStore
 from heartmap_service.uploads import NewUpload, PartNumbers, SentParts, UploadService
 
 ANALYZE_SECONDS = 24.0
@@ -58,7 +60,9 @@ def create_app(settings: ApiSettings, clients: Clients) -> Gate:
     queue = Queue(clients.sqs, settings.queue_url)
     app = FastAPI(title="HeartMAP", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.config = config
-    app.state.uploads = UploadService(store, objects, max_bytes=settings.max_upload_bytes)
+    app.state.uploads = UploadService(
+        UploadStore(clients.dynamodb, settings.jobs_table), objects, max_bytes=settings.max_upload_bytes
+    )
     app.state.analyses = AnalysisService(store, config, objects, Results(clients.s3, settings.results_bucket), queue)
     _add_error_handlers(app)
     _add_routes(app)

@@ -5,10 +5,10 @@ Unset and empty mean the same. A missing or malformed setting refuses the start 
 
 import tempfile
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import DirectoryPath, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lambda_authorizer.assertion import decode_keys
 
@@ -37,10 +37,21 @@ class ServiceSettings(BaseSettings):
     max_upload_bytes: int = Field(default=5 * GIB, ge=1 * MIB, le=1024 * GIB)
     job_memory_bytes: int = Field(default=4 * GIB, ge=2 * GIB)
     """Address space of one analysis. HeartMAP's imports alone take 0.7 GB of it."""
+    worker_cpu: int = Field(default=1024, ge=256)
+    """CPU units of the task of a worker, 1,024 a vCPU; ``worker_memory`` is its memory in MiB. What an analysis costs rests on
+    them."""
+    worker_memory: int = Field(default=8192, ge=512)
+    import_buckets: Annotated[frozenset[str], NoDecode] = frozenset()
+    """Buckets whose objects may be analysed without being uploaded, separated by commas."""
     log_level: Literal["INFO", "DEBUG"] = "INFO"
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     region: str = Field(validation_alias="AWS_REGION")
     aws_endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
+
+    @field_validator("import_buckets", mode="before")
+    @classmethod
+    def _split(cls, text: Any) -> Any:
+        return [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
 
 
 class WorkerSettings(ServiceSettings):
@@ -55,6 +66,12 @@ class ApiSettings(ServiceSettings):
     """``assertion_keys`` is the JSON of the service's secret, ``{"assertion_keys": {key_id: base64 of 32 bytes}}``."""
 
     assertion_keys: dict[str, Any] = Field(repr=False)
+    quota_queued_jobs: int = Field(default=20, ge=1)
+    """Analyses of one principal that may be queued or running at once."""
+    quota_jobs_per_day: int = Field(default=200, ge=1)
+    """Analyses that one principal may begin in a day, in UTC."""
+    quota_upload_bytes_per_day: int = Field(default=200 * GIB, ge=1 * MIB)
+    """Bytes that one principal may begin to upload in a day, in UTC."""
     stage: str = "live"
     """API Gateway may send the stage's name to a private integration as the first segment of the path."""
     internal_host: str

@@ -8,9 +8,10 @@ from ulid import ULID
 
 from heartmap_service.identity import Caller
 from heartmap_service.problems import Problem
+from heartmap_service.records import Upload, timestamp
 from heartmap_service.settings import GIB, MIB
 from heartmap_service.storage import URL_SECONDS, Part, Uploads
-from heartmap_service.store import JobStore, Upload, timestamp
+from heartmap_service.upload_store import UploadStore
 
 ONE_POST = 64 * MIB
 """Above this an upload goes in parts, so that a broken line costs one part only."""
@@ -51,7 +52,7 @@ class SentParts(BaseModel):
 class UploadService:
     """``max_bytes`` is the largest data set that this environment takes."""
 
-    def __init__(self, store: JobStore, objects: Uploads, *, max_bytes: int) -> None:
+    def __init__(self, store: UploadStore, objects: Uploads, *, max_bytes: int) -> None:
         self._store = store
         self._objects = objects
         self._max_bytes = max_bytes
@@ -67,7 +68,7 @@ class UploadService:
         post = self._objects.presigned_post(
             upload.upload_id, least=new.bytes or 1, most=upload.max_bytes, request_id=caller.request_id
         )
-        self._store.add_upload(upload)
+        self._store.add(upload)
         return {
             "upload_id": upload.upload_id,
             "url": post.url,
@@ -79,7 +80,7 @@ class UploadService:
     def receive(self, caller: Caller, name: str | None, body: Any, size: int) -> Upload:
         """Takes a data set that came through the gateway."""
         upload = self._record(caller, NewUpload(name=name, bytes=size))
-        self._store.add_upload(upload)
+        self._store.add(upload)
         self._objects.put(upload.upload_id, body, request_id=caller.request_id)
         return upload
 
@@ -128,7 +129,7 @@ class UploadService:
 
     def owned(self, caller: Caller, upload_id: str) -> Upload:
         """Raises Problem 404, the same for what does not exist and what is someone else's."""
-        upload = self._store.upload(upload_id)
+        upload = self._store.find(upload_id)
         if upload is None or (upload.owner != caller.principal and not caller.is_admin):
             raise Problem(404, "no_such_upload", "There is no such upload, or it is not yours.")
         return upload
@@ -150,7 +151,7 @@ class UploadService:
             part_bytes=part_bytes,
             parts=parts,
         )
-        self._store.add_upload(upload)
+        self._store.add(upload)
         return {"upload_id": upload_id, "part_bytes": part_bytes, "parts": parts, "expires_at": _url_expiry()}
 
     def _record(self, caller: Caller, new: NewUpload) -> Upload:

@@ -14,13 +14,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from heartmap_service import sandbox
 from heartmap_service.clients import Clients, connect
+from heartmap_service.job_store import JobStore
 from heartmap_service.log import configure
 from heartmap_service.protection import TaskProtection
 from heartmap_service.queue import CheckUploads, Malformed, Message, Queue, RejectUpload, RunAnalysis
+from heartmap_service.records import Analysis
 from heartmap_service.sandbox import JobDirectory, JobFailed, JobStopped, KeepGoing, Limits, job_directory
 from heartmap_service.settings import GIB, WorkerSettings, load
 from heartmap_service.storage import DownloadStopped, ObjectTooLarge, ObjectWithheld, Results, Uploads
-from heartmap_service.store import Analysis, JobStore
+from heartmap_service.upload_store import UploadStore
 
 LEASE = 90.0
 """Seconds for which an attempt owns its analysis without a sign of life. Shorter than VISIBILITY, so that a killed worker's
@@ -48,6 +50,7 @@ class Worker:
     def __init__(self, settings: WorkerSettings, clients: Clients, stop: threading.Event) -> None:
         self._settings = settings
         self._store = JobStore(clients.dynamodb, settings.jobs_table)
+        self._uploads = UploadStore(clients.dynamodb, settings.jobs_table)
         self._objects = Uploads(clients.s3, settings.uploads_bucket)
         self._results = Results(clients.s3, settings.results_bucket)
         self._queue = Queue(clients.sqs, settings.queue_url)
@@ -113,7 +116,7 @@ class Worker:
         self._queue.done(message)
 
     def _check_upload(self, upload_id: str, keep_going: KeepGoing) -> None:
-        upload = self._store.upload(upload_id)
+        upload = self._uploads.find(upload_id)
         if upload is None:
             _log.warning("object without a record", upload_id=upload_id)
             return
@@ -121,22 +124,22 @@ class Worker:
             structlog.contextvars.bound_contextvars(upload_id=upload_id, request_id=upload.request_id),
             job_directory(self._settings.scratch_dir) as directory,
         ):
-            self._store.set_upload_state(upload_id, "checking")
+            self._uploads.set_state(upload_id, "checking")
             try:
                 if not self._download(upload_id, directory, keep_going):
-                    self._store.set_upload_state(upload_id, "pending")
+                    self._uploads.set_state(upload_id, "pending")
                     return
                 facts = sandbox.run({"task": "scan", "input": "input.h5ad"}, directory, self._scan_limits(), keep_going)
             except JobFailed as failure:
-                self._store.set_upload_state(upload_id, "rejected", code=failure.code, detail=failure.detail)
+                self._uploads.set_state(upload_id, "rejected", code=failure.code, detail=failure.detail)
                 _log.info("upload rejected", code=failure.code, log=failure.log)
                 return
-            self._store.set_upload_state(upload_id, "accepted")
+            self._uploads.set_state(upload_id, "accepted")
             _log.info("upload accepted", **facts)
 
     def _reject_upload(self, upload_id: str, result: str) -> None:
         failure = _not_clean(result)
-        self._store.set_upload_state(upload_id, "rejected", code=failure.code, detail=failure.detail)
+        self._uploads.set_state(upload_id, "rejected", code=failure.code, detail=failure.detail)
         _log.warning("upload rejected", upload_id=upload_id, code=failure.code, scan_result=result)
 
     def _scan_limits(self) -> Limits:

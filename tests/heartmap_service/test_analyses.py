@@ -6,7 +6,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from heartmap_service.clients import Clients
-from heartmap_service.store import JobStore
+from heartmap_service.job_store import JobStore
+from heartmap_service.upload_store import UploadStore
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_a_missing_object_and_a_foreign_upload_are_refused(analyst: Any, other_a
 
 def test_a_rejected_upload_is_refused_with_the_scans_code(analyst: Any, upload: Any, clients: Clients) -> None:
     upload_id = upload(b"x")
-    JobStore(clients.dynamodb, "jobs").set_upload_state(upload_id, "rejected", code="not_hdf5", detail="The file is not HDF5.")
+    UploadStore(clients.dynamodb, "jobs").set_state(upload_id, "rejected", code="not_hdf5", detail="The file is not HDF5.")
     answer = analyst.call("POST", "/analyses", json={"upload_id": upload_id})
     assert (answer.status_code, answer.json()["code"]) == (409, "not_hdf5")
 

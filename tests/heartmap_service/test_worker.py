@@ -18,7 +18,8 @@ import requests
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from heartmap_service.clients import Clients
-from heartmap_service.store import JobStore
+from heartmap_service.job_store import JobStore
+from heartmap_service.upload_store import UploadStore
 from heartmap_service.worker import Worker
 
 PATIENCE = 120
@@ -232,7 +233,7 @@ def test_an_analysis_that_another_worker_runs_is_left_to_it(
 ) -> None:
     upload_id = upload(b"no HDF5")
     work()
-    JobStore(clients.dynamodb, "jobs").set_upload_state(upload_id, "accepted")
+    UploadStore(clients.dynamodb, "jobs").set_state(upload_id, "accepted")
     analysis_id = submit(analyst, upload_id)
     claimed = JobStore(clients.dynamodb, "jobs").claim(analysis_id, now=time.time(), lease_seconds=60)
     assert claimed is not None
@@ -256,7 +257,7 @@ def test_a_fault_of_ours_is_tried_three_times_and_then_said(
 ) -> None:
     upload_id = upload(b"no HDF5")
     work()
-    JobStore(clients.dynamodb, "jobs").set_upload_state(upload_id, "accepted")
+    UploadStore(clients.dynamodb, "jobs").set_state(upload_id, "accepted")
     analysis_id = submit(analyst, upload_id)
     monkeypatch.setattr("heartmap_service.worker.RETRY_DELAY", 0)
 

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from heartmap_service.clients import Clients
-from heartmap_service.store import Analysis, JobStore, Upload, timestamp
+from heartmap_service.job_store import JobStore
+from heartmap_service.records import Analysis, timestamp
 
 
 @pytest.fixture
@@ -37,10 +38,6 @@ def test_what_is_written_is_read_back(store: JobStore, queued: str) -> None:
     assert analysis.options == {"resolution": 0.1}
     assert analysis.config == {"resolution": 0.1, "max_cells_subset": None}
     assert (analysis.config_version, analysis.attempt, analysis.progress) == (3, 0, 0.0)
-    upload = Upload(upload_id="u", owner="o", state="pending", created_at="t", request_id="r", max_bytes=5, bytes=4, parts=2)
-    store.add_upload(upload)
-    assert store.upload("u") == upload
-    assert store.upload("other") is None
 
 
 def test_an_analysis_is_claimed_once(store: JobStore, queued: str) -> None:
@@ -88,9 +85,3 @@ def test_a_released_analysis_can_be_claimed_again(store: JobStore, queued: str) 
 def test_progress_does_not_touch_the_index(store: JobStore, queued: str, clients: Clients) -> None:
     answer: Any = clients.dynamodb.get_item(TableName="jobs", Key={"pk": {"S": "analysis#a"}})
     assert "listing_key" not in answer["Item"]
-
-
-def test_a_state_of_an_upload_that_is_gone_changes_nothing(store: JobStore, clients: Clients) -> None:
-    store.set_upload_state("gone", "accepted")
-    assert store.upload("gone") is None
-    assert clients.dynamodb.scan(TableName="jobs")["Items"] == []
