@@ -75,7 +75,6 @@ def _rule(
 ACCESS_POLICY: tuple[Rule, ...] = (
     _rule("GET", "/", _EVERYONE, None, rate=20, burst=40, any_principal=True),
     _rule("GET", "/health", _EVERYONE, None, rate=20, burst=40, any_principal=True),
-    _rule("GET", "/openapi.json", _EVERYONE, None, rate=5, burst=20, any_principal=True),
     _rule("GET", "/models", _EVERYONE, MODELS_READ, rate=20, burst=40),
     _rule("GET", "/config", _EVERYONE, CONFIG_READ, rate=20, burst=40),
     _rule("POST", "/config", _ADMINS, CONFIG_WRITE, rate=2, burst=10, body=JSON_BODY_LIMIT, sign_in_age=STEP_UP_AGE),

@@ -41,9 +41,13 @@ _NO_DIGEST = "0" * 64
 
 
 class Key(NamedTuple):
-    """A key whose secret was proved. ``expires_at`` is in seconds since the epoch, None for a key that does not end."""
+    """A key whose secret was proved. ``expires_at`` is in seconds since the epoch, None for a key that does not end.
+
+    ``answers`` is for whoever decides, to keep what it found out about this caller.
+    """
 
     caller: Caller
+    answers: dict[Any, Any]
     expires_at: int | None
     source_ranges: "tuple[IPv4Network | IPv6Network, ...] | None"
     signing_key: bytes | None
@@ -153,7 +157,7 @@ def verify(key: str, key_id: str, item: dict[str, Any] | None, *, pepper: bytes)
     if groups and end is None:
         raise Fault(Reason.KEY_RECORD_MALFORMED)
     caller = Caller(_string(item, "principal", _PRINCIPAL), groups, scopes, API_KEY, key_id=key_id)
-    return Key(caller, end, _networks(item), _signing_key(item))
+    return Key(caller, {}, end, _networks(item), _signing_key(item))
 
 
 def _networks(item: dict[str, Any]) -> "tuple[IPv4Network | IPv6Network, ...] | None":

@@ -22,14 +22,14 @@ def b64url(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode("ascii")
 
 
-def from_b64url(text: str) -> bytes:
+def from_b64url(text: str | bytes) -> bytes:
     """The bytes of a canonical, unpadded base64url text.
 
     Raises ValueError for padding, for characters outside the alphabet (which Python's decoder skips) and for set bits
     after the last byte (RFC 4648, section 3.5).
     """
     try:
-        data = text.encode("ascii").translate(_TO_STANDARD)
+        data = (text if isinstance(text, bytes) else text.encode("ascii")).translate(_TO_STANDARD)
         padding, last = _ENDINGS[len(data) % 4]
         if last is None or data[-1] in last:
             return binascii.a2b_base64(data + padding, strict_mode=True)
@@ -61,6 +61,8 @@ def _no_constant(_name: str) -> None:
 
 # json.loads builds a new decoder at each call that passes a hook.
 _DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+# What decode() does, without the regular expressions for white space before and after.
+_scan = _DECODER.scan_once  # pyright: ignore[reportAttributeAccessIssue]  # its stub has no methods of its own
 
 
 def json_object(data: bytes) -> dict[str, Any]:
@@ -70,8 +72,12 @@ def json_object(data: bytes) -> dict[str, Any]:
     leaves their meaning open), NaN, Infinity, and nesting deeper than the interpreter's stack.
     """
     try:
-        value = _DECODER.decode(data.decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        text = data.decode("utf-8")
+        value, end = _scan(text, 0) if text[:1] == "{" else (None, -1)
+        # White space around it, or something that is not JSON.
+        if end != len(text):
+            value = _DECODER.decode(text)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, StopIteration):
         raise ValueError("not JSON in UTF-8") from None
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004  # it is the document that is wrong, not the caller's type

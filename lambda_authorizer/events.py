@@ -8,6 +8,7 @@ thing must agree, or one would be decided on and another opened.
 
 import re
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple, NoReturn
 
 from lambda_authorizer.access_policy import RULES
@@ -15,19 +16,23 @@ from lambda_authorizer.aws import partition_of
 from lambda_authorizer.reasons import Reason, Refused
 from lambda_authorizer.signature import HEADER, INPUT_HEADER
 
-_STAGE_ARN = re.compile(
+# Patterns that the first call does not need are compiled when a call does: that takes as long as importing a small module.
+_STAGE_ARN = (
     r"arn:(?P<partition>aws[a-z-]*):execute-api:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):"
     r"(?P<api>[A-Za-z0-9-]+)/(?P<stage>[A-Za-z0-9_-]+)/"
 )
-_METHOD = re.compile(r"[A-Z]+")
-_METHOD_ARN = re.compile(f"{_STAGE_ARN.pattern}{_METHOD.pattern}/.*")
+_METHOD = r"[A-Z]+"
 # RFC 3986's path without * and ? and $, which IAM reads as wildcards and variables in an ARN.
-_PATH = re.compile(r"/[A-Za-z0-9._~!&'()+,;=:@%/-]*")
+_PATH = r"/[A-Za-z0-9._~!&'()+,;=:@%/-]*"
 # No route of ours holds anything else. It keeps out the percent sign and empty segments, by which one path has two spellings.
-_PLAIN_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+")
-_TEMPLATE = re.compile(r"/|(/([A-Za-z0-9._~-]+|\{[A-Za-z0-9._-]+\+?\}))+")
+_PLAIN_PATH = r"/|(/[A-Za-z0-9._~-]+)+"
+_TEMPLATE = r"/|(/([A-Za-z0-9._~-]+|\{[A-Za-z0-9._-]+\+?\}))+"
 # Whose path is the route itself: there is nothing to read in it.
 _WITHOUT_PARAMETERS = frozenset(call for call in RULES if "{" not in call[1])
+_SETTLED = frozenset(call for call in _WITHOUT_PARAMETERS if RULES[call].sign_in_age is None)
+_FIELDS = ("methodArn", "httpMethod", "resource", "path")
+_REPEATED = ("stage", "apiId", "accountId", "httpMethod", "resourcePath", "path")
+_fields, _repeated = itemgetter(*_FIELDS), itemgetter(*_REPEATED)
 _STRINGS = frozenset({str})
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
@@ -48,39 +53,32 @@ class Origin(NamedTuple):
     source_ip: str | None
 
 
-class Request(NamedTuple):
-    """A call, free of contradictions. ``route`` is the template, ``parameters`` what the path holds in its place.
+_NOWHERE = Origin(None, None)
+# A named tuple's own constructor takes three times as long, and this one is made for each call.
+_tuple = tuple.__new__
 
-    ``parameters`` is None for a path or a template of a form that no route of ours has, such as a path that ends in a slash.
+
+class Request(NamedTuple):
+    """What all calls are that are spelled alike, free of contradictions.
+
+    ``call`` is the method and the route's template, ``parameters`` what the path holds in its place: None for a path or a
+    template of a form that no route of ours has, such as a path that ends in a slash. ``url_path`` is the path as the caller
+    wrote it: on the API's own host name with the stage in front.
     """
 
-    method: str
-    route: str
+    call: tuple[str, str]
     parameters: dict[str, str] | None
     method_arn: str
     region: str
-    request_id: str
     url_path: str
-    """As the caller wrote it: on the API's own host name with the stage in front."""
+    settled: bool
+    """Who the caller is decides on the call, and nothing else that can differ from one to the next."""
 
 
-class Presented(NamedTuple):
-    """What a call came with.
-
-    ``authorization`` is the value of the one header of that name. ``headers`` has all values of each header by its lower-case
-    name, and nothing where none of the others matters to a decision.
-    """
-
-    authorization: str
-    headers: dict[str, list[str]]
-
-
-class _Agreed(NamedTuple):
-    """What all the fields that spell a call agree on; for the rest see ``Request``."""
-
-    parameters: dict[str, str] | None
-    region: str
-    url_path: str
+Presented = tuple[str, dict[str, list[str]]]
+"""What a call came with: the value of the one ``Authorization``, and all values of each header by its lower-case name; but no
+header where none of the others matters to a decision."""
+_NO_HEADERS: dict[str, list[str]] = {}
 
 
 class _Stage(NamedTuple):
@@ -96,74 +94,65 @@ def origin(event: object) -> Origin:
     """The call's request id and source address. Never raises."""
     context = event.get("requestContext") if isinstance(event, dict) else None
     if not isinstance(context, dict):
-        return Origin(None, None)
-    identity = context.get("identity")
+        return _NOWHERE
+    request_id, identity = context.get("requestId"), context.get("identity")
     source_ip = identity.get("sourceIp") if isinstance(identity, dict) else None
-    request_id = context.get("requestId")
-    return Origin(
-        request_id if isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id) else None,
-        _address(source_ip) if isinstance(source_ip, str) else None,
-    )
+    if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
+        request_id = None
+    return _tuple(Origin, (request_id, _address(source_ip) if isinstance(source_ip, str) else None))
 
 
 def read(event: object, origin: Origin, *, region: str | None) -> Request:
     """The request in the event. ``region`` is the Lambda's own, where it is known. Raises Refused."""
-    if not isinstance(event, dict) or event.get("type", "REQUEST") != "REQUEST":
+    if not isinstance(event, dict) or event.get("type", "REQUEST") != "REQUEST" or origin.request_id is None:
         _malformed()
-    given, path, route, method = event.get("methodArn"), event.get("path"), event.get("resource"), event.get("httpMethod")
-    if not (isinstance(given, str) and isinstance(path, str) and isinstance(route, str) and isinstance(method, str)):
-        _malformed()
-    if origin.request_id is None:
-        _malformed()
-    context = event["requestContext"].get
+    context = event["requestContext"]
     try:
-        agreed = _agreed(
-            given,
-            method,
-            route,
-            path,
-            context("stage"),
-            context("apiId"),
-            context("accountId"),
-            context("httpMethod"),
-            context("resourcePath"),
-            context("path"),
-        )
+        fields = (*_fields(event), *_repeated(context))
+    except KeyError:
+        # What the request context repeats may be left out.
+        fields = (*map(event.get, _FIELDS), *map(context.get, _REPEATED))
+    try:
+        request = _agreed(*fields)
     except TypeError:
-        # A list or an object, which is no key of what is known already, where the context repeats a text.
+        # A list or an object, where there should be a text, is no key of what is known already.
+        if not _STRINGS.issuperset(map(type, fields[: len(_FIELDS)])):
+            _malformed()
         _mismatch()
-    if region is not None and agreed.region != region:
+    if region is not None and request.region != region:
         _mismatch()
-    parameters = agreed.parameters
-    in_path = _optional_map(event, "pathParameters")
-    if in_path and parameters is not None and in_path != parameters:
-        _mismatch()
-    return Request(method, route, parameters, given, agreed.region, origin.request_id, agreed.url_path)
+    in_path = event.get("pathParameters")
+    if in_path is not None:
+        _check_parameters(in_path, request.parameters)
+    return request
 
 
 def presented(event: dict[str, Any]) -> Presented:
     """What came with the call, in an event that ``read`` took. Raises Refused when there is not exactly one credential."""
-    return _plainly_presented(event) or _closely_read(event)
+    headers = event.get("headers")
+    if (
+        isinstance(headers, dict)
+        and event.get("queryStringParameters") is None
+        and event.get("multiValueQueryStringParameters") is None
+        and event.get("authorizationToken") is None
+    ):
+        # Nearly all calls: no query, and one of each header.
+        name = _authorization_among(tuple(headers))
+        if name is not None and _single(headers, event.get("multiValueHeaders")):
+            return headers[name], _NO_HEADERS
+    return _closely_read(event)
 
 
-def _plainly_presented(event: dict[str, Any]) -> Presented | None:
-    """What ``_closely_read`` says of nearly all calls, found out faster: they have no query, and one of each header."""
-    headers, multiple = event.get("headers"), event.get("multiValueHeaders")
-    if (
-        not isinstance(headers, dict)
-        or event.get("queryStringParameters") is not None
-        or event.get("multiValueQueryStringParameters") is not None
-        or event.get("authorizationToken") is not None
-    ):
-        return None
-    name = _authorization_among(tuple(headers))
-    if (
-        name is None
-        or not _STRINGS.issuperset(map(type, headers.values()))
-        or (multiple is not None and multiple != {name: [value] for name, value in headers.items()})
-    ):
-        return None
-    return Presented(headers[name], {})
+def _single(headers: dict[str, Any], multiple: object) -> bool:
+    """Whether each header has one value, a text, and both maps say the same."""
+    if multiple is not None and multiple != {name: [value] for name, value in headers.items()}:
+        return False
+    try:
+        # What can be joined is text, all of it.
+        "".join(headers.values())
+    except TypeError:
+        return False
+    return True
 
 
 # A client sends the same headers each time.
@@ -192,7 +181,7 @@ def _closely_read(event: dict[str, Any]) -> Presented:
         or event.get("authorizationToken") is not None
     ):
         raise Refused(Reason.SEVERAL_CREDENTIALS)
-    return Presented(values[0], headers)
+    return values[0], headers
 
 
 def query(event: dict[str, Any]) -> dict[str, list[str]]:
@@ -218,11 +207,11 @@ def _address(text: str) -> str | None:
 def _stage(method_arn: str, method: str, path: str) -> _Stage:
     """The stage in a method's ARN, which must be that of this method and path."""
     end = f"{method}{path}"
-    if method_arn.endswith(end) and _METHOD.fullmatch(method):
+    if method_arn.endswith(end) and re.fullmatch(_METHOD, method):
         stage = _parsed(method_arn[: -len(end)])
         if stage is not None:
             return stage
-    if _METHOD_ARN.fullmatch(method_arn):
+    if re.fullmatch(f"{_STAGE_ARN}{_METHOD}/.*", method_arn):
         _mismatch()
     _malformed()
 
@@ -230,7 +219,7 @@ def _stage(method_arn: str, method: str, path: str) -> _Stage:
 @lru_cache(maxsize=8)
 def _parsed(stage_arn: str) -> _Stage | None:
     """What a method's ARN begins with. An authorizer sees one or two stages in its life."""
-    found = _STAGE_ARN.fullmatch(stage_arn)
+    found = re.fullmatch(_STAGE_ARN, stage_arn)
     if found is None or found["partition"] != partition_of(found["region"]):
         return None
     return _Stage(found["region"], found["account"], found["api"], found["stage"])
@@ -238,10 +227,10 @@ def _parsed(stage_arn: str) -> _Stage | None:
 
 def _parameters(route: str, path: str) -> dict[str, str] | None:
     """What the path holds for each name in the route template; None for forms that no route of ours has."""
-    if not _PATH.fullmatch(path) or not _TEMPLATE.fullmatch(route):
+    if not re.fullmatch(_PATH, path) or not re.fullmatch(_TEMPLATE, route):
         _malformed()
     # A greedy {name+} takes any number of segments: no route of ours does.
-    if not _PLAIN_PATH.fullmatch(path) or "+" in route:
+    if not re.fullmatch(_PLAIN_PATH, path) or "+" in route:
         return None
     names, values = route.split("/"), path.split("/")
     if len(names) != len(values):
@@ -255,23 +244,32 @@ def _parameters(route: str, path: str) -> dict[str, str] | None:
     return parameters
 
 
+def _check_parameters(given: object, parameters: dict[str, str] | None) -> None:
+    if not isinstance(given, dict):
+        _malformed()
+    if given and parameters is not None and given != parameters:
+        _mismatch()
+
+
 # An API has few routes, and most calls come to those without parameters: for them all of this was found out before.
 @lru_cache(maxsize=256)
 def _agreed(
-    method_arn: str,
-    method: str,
-    route: str,
-    path: str,
+    method_arn: object,
+    method: object,
+    route: object,
+    path: object,
     context_stage: str | None,
     context_api: str | None,
     context_account: str | None,
     context_method: str | None,
     context_route: str | None,
     context_path: str | None,
-) -> _Agreed:
+) -> Request:
     """What the event's fields say together, where whatever the request context repeats is what the others say."""
-    parameters: dict[str, str] | None = {}
-    if path != route or (method, route) not in _WITHOUT_PARAMETERS:
+    if not (isinstance(method_arn, str) and isinstance(path, str) and isinstance(route, str) and isinstance(method, str)):
+        _malformed()
+    call, parameters = (method, route), {}
+    if path != route or call not in _WITHOUT_PARAMETERS:
         parameters = _parameters(route, path)
     stage = _stage(method_arn, method, path)
     if (
@@ -287,7 +285,7 @@ def _agreed(
     with_stage = f"/{stage.name}{path}"
     if context_path not in (None, path, with_stage) and not (route == "/" and context_path == f"/{stage.name}"):
         _mismatch()
-    return _Agreed(parameters, stage.region, context_path or path)
+    return Request(call, parameters, method_arn, stage.region, context_path or path, parameters == {} and call in _SETTLED)
 
 
 def _values(event: dict[str, Any], single_field: str, multiple_field: str, mismatch: Reason) -> dict[str, list[str]]:

@@ -14,26 +14,25 @@ import os
 import sys
 import time
 import traceback
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lambda_authorizer import api_keys, assertion, audit, config, events, policy, signature, tokens
 from lambda_authorizer.api_keys import Key
 from lambda_authorizer.aws import Aws
-from lambda_authorizer.bounded import remember
-from lambda_authorizer.events import Origin, Presented, Request
+from lambda_authorizer.events import Origin, Request
 from lambda_authorizer.key_use import NOTE_BUDGET, KeyUse
 from lambda_authorizer.keys import KeySource
-from lambda_authorizer.policy import Caller
+from lambda_authorizer.policy import ALLOWED
 from lambda_authorizer.reasons import ConfigurationError, Fault, Reason, Refused
 from lambda_authorizer.secret_store import FixedSecrets, ManagedSecrets
 from lambda_authorizer.signature import Signed
+from lambda_authorizer.tokens import Verified
 
 BUDGET = 1.8
 """Seconds that one decision may wait for AWS."""
-MAX_OPENINGS = 1000
-"""Routes of callers for which an answer is kept ready but for what differs from call to call."""
+MAX_OPENINGS = 8
+"""Routes for which a caller's answer is kept ready but for what differs from call to call."""
 
 
 class Unauthorized(Exception):
@@ -53,10 +52,11 @@ class _Opening(NamedTuple):
 
 
 class Authorizer:
-    """The decisions of one configuration, and what it keeps between them."""
+    """The decisions of one configuration, and what it keeps between them. ``aws`` is how it calls AWS: as a Lambda function does,
+    unless another way is given."""
 
-    def __init__(self, configuration: config.Configuration) -> None:
-        aws = Aws(endpoint=configuration.endpoint, own_addresses=configuration.environment != config.LOCAL)
+    def __init__(self, configuration: config.Configuration, aws: Aws | None = None) -> None:
+        aws = aws or Aws(endpoint=configuration.endpoint, own_addresses=configuration.environment != config.LOCAL)
         self._region = configuration.region
         self._tokens = tokens.TokenVerifier(
             KeySource(configuration.keys, configuration.jwks_url, now=time.time()),
@@ -68,7 +68,6 @@ class Authorizer:
         table = api_keys.KeyTable(configuration.api_keys_table, aws) if configuration.api_keys_table else None
         self._keys = api_keys.KeyVerifier(table, self._secrets, environment=configuration.environment)
         self._key_use = KeyUse(configuration.key_use_table, aws) if configuration.key_use_table else None
-        self._openings: OrderedDict[tuple[Caller, str, str], _Opening] = OrderedDict()
 
     def decide(self, event: Any) -> dict[str, Any]:
         """The policy for the call in ``event``. Raises Unauthorized, or Fault. Writes one audit line, whatever happens."""
@@ -90,41 +89,40 @@ class Authorizer:
             raise Fault(Reason.INTERNAL) from None
 
     def _answer(self, event: dict[str, Any], request: Request, origin: Origin) -> dict[str, Any]:
+        request_id = origin.request_id or ""  # read() takes no event without one
         now, deadline = time.time(), time.monotonic() + BUDGET
-        presented = events.presented(event)
-        scheme, _, credential = presented.authorization.partition(" ")
+        authorization, headers = events.presented(event)
+        scheme, _, credential = authorization.partition(" ")
         key: Key | None = None
         signed: Signed | None = None
         # The scheme's case does not matter: RFC 9110, section 11.1. Of letters beyond ASCII lower() would make some of these: the
         # Kelvin sign would be a second spelling of ApiKey.
-        match scheme.lower() if presented.authorization.isascii() else "":
-            case "bearer" if credential:
-                if signature.is_signed(presented.headers):
-                    raise Refused(Reason.SIGNATURE_UNEXPECTED)
-                caller = self._tokens.verify(credential, now=now, deadline=deadline)
-            case "apikey" if credential:
-                key = self._keys.verify(credential, region=request.region, now=now, deadline=deadline)
-                signed = _signature(key, event, request, presented, now)
-                caller = key.caller
-            case _:
-                raise Refused(Reason.UNKNOWN_SCHEME)
-        reason = policy.decide(caller, method=request.method, route=request.route, parameters=request.parameters, now=now)
-        if reason is Reason.ALLOWED and key is not None and not key.opens_from(origin.source_ip):
+        scheme = scheme.lower() if credential and authorization.isascii() else ""
+        if scheme == "bearer":
+            if headers and signature.is_signed(headers):
+                raise Refused(Reason.SIGNATURE_UNEXPECTED)
+            held = self._tokens.verify(credential, now=now, deadline=deadline)
+        elif scheme == "apikey":
+            held = key = self._keys.verify(credential, region=request.region, now=now, deadline=deadline)
+            signed = _signature(key, event, request, headers, now)
+        else:
+            raise Refused(Reason.UNKNOWN_SCHEME)
+        opening: _Opening | None = held.answers.get(request.call)
+        # What was opened once is open to this caller still, unless more than the caller decides.
+        reason = ALLOWED if opening and request.settled else policy.decide(held.caller, request.call, request.parameters, now=now)
+        if reason is ALLOWED and key is not None and not key.opens_from(origin.source_ip):
             reason = Reason.KEY_SOURCE
-        if reason is not Reason.ALLOWED:
-            audit.Line(audit.DENY, reason, request=request, caller=caller).write(origin)
-            context = policy.context(reason, caller) | {"request_id": request.request_id}
-            return policy.document(reason, method_arn=request.method_arn, context=context)
+        if reason is not ALLOWED:
+            audit.Line(audit.DENY, reason, request=request, caller=held.caller).write(origin)
+            return policy.document(reason, request.method_arn, {**policy.context(reason, held.caller), "request_id": request_id})
         keys = self._secrets.get(now=now, deadline=deadline).assertion_keys
-        opening = self._openings.get((caller, request.method, request.route))
         if opening is None or opening.keys is not keys:
-            opening = self._open(request, caller, keys)
-        minted = opening.assertions.mint(request_id=request.request_id, now=now)
+            opening = _open(request, held, keys)
+        minted = opening.assertions.mint(request_id, now)
         if key is not None:
             self._use(key, signed, region=request.region, now=now, deadline=deadline)
         opening.line.write(origin)
-        context = opening.context | {"request_id": request.request_id, "assertion": minted}
-        return policy.document(reason, method_arn=request.method_arn, context=context)
+        return policy.document(reason, request.method_arn, {**opening.context, "request_id": request_id, "assertion": minted})
 
     def _use(self, key: Key, signed: Signed | None, *, region: str, now: float, deadline: float) -> None:
         """Take the signature's nonce, and note that the key is used. Raises Refused, and Fault."""
@@ -138,27 +136,25 @@ class Authorizer:
             patience = min(deadline, time.monotonic() + NOTE_BUDGET)
             self._key_use.note(key_id, ends=key.expires_at, now=now, region=region, deadline=patience)
 
-    def _open(self, request: Request, caller: Caller, keys: assertion.Keys) -> _Opening:
-        opening = _Opening(
-            keys,
-            assertion.Template(
-                keys,
-                principal=caller.principal,
-                groups=caller.groups,
-                scopes=caller.scopes,
-                route=request.route,
-                method=request.method,
-            ),
-            audit.Line(audit.ALLOW, Reason.ALLOWED, request=request, caller=caller),
-            policy.context(Reason.ALLOWED, caller),
-        )
-        remember(self._openings, (caller, request.method, request.route), opening, MAX_OPENINGS)
-        return opening
+
+def _open(request: Request, held: Verified | Key, keys: assertion.Keys) -> _Opening:
+    caller, call = held.caller, request.call
+    opening = _Opening(
+        keys,
+        assertion.Template(keys, call, caller.principal, caller.groups, caller.scopes),
+        audit.Line(audit.ALLOW, ALLOWED, request=request, caller=caller),
+        policy.context(ALLOWED, caller),
+    )
+    answers = held.answers
+    if len(answers) >= MAX_OPENINGS:
+        answers.clear()
+    answers[call] = opening
+    return opening
 
 
-def _signature(key: Key, event: dict[str, Any], request: Request, presented: Presented, now: float) -> Signed | None:
+def _signature(key: Key, event: dict[str, Any], request: Request, headers: dict[str, list[str]], now: float) -> Signed | None:
     """The call's signature, which its key made, where the key's calls have to be signed. Raises Refused."""
-    is_signed = signature.is_signed(presented.headers)
+    is_signed = signature.is_signed(headers)
     if key.signing_key is None:
         if is_signed:
             raise Refused(Reason.SIGNATURE_UNEXPECTED, key.caller)
@@ -166,7 +162,7 @@ def _signature(key: Key, event: dict[str, Any], request: Request, presented: Pre
     if not is_signed:
         raise Refused(Reason.SIGNATURE_MISSING, key.caller)
     try:
-        signed = signature.read(presented.headers, method=request.method, path=request.url_path, parameters=events.query(event))
+        signed = signature.read(headers, method=request.call[0], path=request.url_path, parameters=events.query(event))
         signature.verify(signed, key_id=key.caller.key_id or "", public_key=key.signing_key, now=now)
     except Refused as refusal:
         raise Refused(refusal.reason, key.caller) from None

@@ -40,10 +40,14 @@ _MAX_TIME = 2**40
 _PADDING, _HASH = PKCS1v15(), SHA256()
 
 
-class _Verified(NamedTuple):
-    """A token whose signature held: its caller, the key that said so, and its times in seconds since the epoch."""
+class Verified(NamedTuple):
+    """A token whose signature held: its caller, the key that said so, and its times in seconds since the epoch.
+
+    ``answers`` is for whoever decides, to keep what it found out about this caller.
+    """
 
     caller: Caller
+    answers: dict[Any, Any]
     key_id: str
     key: RSAPublicKey
     starts: int
@@ -60,11 +64,11 @@ class TokenVerifier:
     def __init__(self, keys: KeySource, *, issuers: frozenset[str], client_ids: frozenset[str]) -> None:
         self._keys = keys
         self._issuers, self._client_ids = issuers, client_ids
-        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._verified: OrderedDict[bytes, Verified] = OrderedDict()
         # What the header segments of tokens say whose signature held. A pool has one or two.
-        self._key_ids: OrderedDict[str, str] = OrderedDict()
+        self._key_ids: OrderedDict[bytes, str] = OrderedDict()
 
-    def verify(self, token: str, *, now: float, deadline: float) -> Caller:
+    def verify(self, token: str, *, now: float, deadline: float) -> Verified:
         """Who the token belongs to. ``now`` is in seconds since the epoch, ``deadline`` on the clock of ``time.monotonic``.
 
         Raises Refused for whatever is not an access token from one of the issuers for one of the clients, or is not valid now,
@@ -72,22 +76,23 @@ class TokenVerifier:
         """
         if len(token) > MAX_LENGTH:
             raise Refused(Reason.TOKEN_TOO_LONG)
-        if not token.isascii():
-            raise Refused(Reason.TOKEN_MALFORMED)
-        data = token.encode("ascii")
+        try:
+            data = token.encode("ascii")
+        except UnicodeEncodeError:
+            raise Refused(Reason.TOKEN_MALFORMED) from None
         digest = sha256(data).digest()
         known = self._verified.get(digest)
         # Another key under that id, or none: the pool's keys changed, and the token has to hold against those.
         if known is None or self._keys.get(known.key_id, now=now, deadline=deadline) is not known.key:
-            known = self._read(token, data, now, deadline)
+            known = self._read(data, now, deadline)
             remember(self._verified, digest, known, MAX_REMEMBERED)
-        else:
+        elif not known.starts - TOLERANCE <= now < known.expires + TOLERANCE:
             _check_window(known.starts, known.expires, now)
-        return known.caller
+        return known
 
-    def _read(self, token: str, data: bytes, now: float, deadline: float) -> _Verified:
-        signed, _, signature = token.rpartition(".")
-        head, _, payload = signed.partition(".")
+    def _read(self, data: bytes, now: float, deadline: float) -> Verified:
+        signed, _, signature = data.rpartition(b".")
+        head, _, payload = signed.partition(b".")
         # A fourth part would be a dot in the payload, which base64url does not know.
         if not payload:
             raise Refused(Reason.TOKEN_MALFORMED)
@@ -97,16 +102,16 @@ class TokenVerifier:
         if key is None:
             raise Refused(Reason.TOKEN_UNKNOWN_KEY)
         try:
-            key.verify(proof, data[: len(signed)], _PADDING, _HASH)
+            key.verify(proof, signed, _PADDING, _HASH)
         except InvalidSignature:
             raise Refused(Reason.TOKEN_SIGNATURE) from None
         remember(self._key_ids, head, key_id, _MAX_HEADERS)
         claims = _object(content)
         starts, expires = _window(claims, now)
-        return _Verified(_caller(claims, self._issuers, self._client_ids), key_id, key, starts, expires)
+        return Verified(_caller(claims, self._issuers, self._client_ids), {}, key_id, key, starts, expires)
 
 
-def _decoded(part: str) -> bytes:
+def _decoded(part: bytes) -> bytes:
     try:
         return from_b64url(part)
     except ValueError:
@@ -150,9 +155,10 @@ def _caller(claims: dict[str, Any], issuers: frozenset[str], client_ids: frozens
         _groups(claims.get("cognito:groups", [])),
         _scopes(claims.get("scope", "")),
         TOKEN,
-        client_id=client_id,
-        token_id=_identifier(claims["jti"]) if "jti" in claims else None,
-        signed_in_at=_time(claims["auth_time"]) if "auth_time" in claims else None,
+        client_id,
+        _identifier(claims["jti"]) if "jti" in claims else None,
+        None,
+        _time(claims["auth_time"]) if "auth_time" in claims else None,
     )
 
 
@@ -202,6 +208,12 @@ def _identifier(value: object) -> str:
 def _groups(groups: object) -> frozenset[str]:
     if not isinstance(groups, list) or not _all_strings(groups):
         raise Refused(Reason.TOKEN_CLAIMS)
+    return _known_groups(*groups)
+
+
+# People of one group have the same ones.
+@lru_cache(maxsize=64)
+def _known_groups(*groups: str) -> frozenset[str]:
     return GROUPS.intersection(groups)
 
 

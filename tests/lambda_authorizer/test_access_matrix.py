@@ -74,7 +74,7 @@ def test_every_method_and_every_set_of_roles_and_scopes_is_decided_as_the_page_s
             opening = [mark for mark in marks if mark.opens]
             for kind, signed_in_at in _sign_ins(opening):
                 caller = Caller("someone", groups, scopes, kind, signed_in_at=signed_in_at)
-                allowed = decide(caller, method=method, route=route, parameters=parameters, now=NOW) is Reason.ALLOWED
+                allowed = decide(caller, (method, route), parameters, now=NOW) is Reason.ALLOWED
                 age = None if signed_in_at is None else NOW - signed_in_at
                 said = any(mark.age is None or kind == API_KEY or (age is not None and age <= mark.age) for mark in opening)
                 assert allowed is said, (method, route, sorted(groups), sorted(scopes), kind, signed_in_at)

@@ -268,6 +268,7 @@ def test_a_good_key_says_whose_it_is(names) -> None:
     record = item("GOODKEY1", names.pepper, expires_at={"N": "1900000000"})
     assert verify(key_of("GOODKEY1"), "GOODKEY1", record, pepper=names.pepper) == Key(
         Caller("pipeline-7", frozenset(), frozenset({"models:read", "analyses:read"}), "api_key", key_id="GOODKEY1"),
+        {},
         1_900_000_000,
         None,
         None,

@@ -28,7 +28,7 @@ FIELDS = [
 
 
 def request(method: str = "GET", route: str = "/models") -> Request:
-    return Request(method, route, {}, "arn:x", "us-east-1", "r-1", route)
+    return Request((method, route), {}, "arn:x", "us-east-1", route, settled=True)
 
 
 def test_a_line_says_who_may_do_what_and_why(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,9 +35,11 @@ NEEDS = {
     "GET /health": None,
     "GET /models": "models:read",
     "GET /config": "config:read",
+    "GET /config/versions": "config:read",
     "POST /config": "config:write",
 }
 NEEDS |= {"POST /uploads": "uploads:write", "GET /uploads/{upload_id}": "uploads:read", "POST /analyze": "analyses:write"}
+NEEDS |= {"GET /uploads": "uploads:read", "PATCH /uploads/{upload_id}": "uploads:write"}
 NEEDS |= {"POST /uploads/{upload_id}/parts": "uploads:write", "POST /uploads/{upload_id}/complete": "uploads:write"}
 NEEDS |= {"GET /analyses": "analyses:read", "POST /analyses": "analyses:write", "GET /analyses/{analysis_id}": "analyses:read"}
 NEEDS |= {"GET /analyses/{analysis_id}/results": "analyses:read", "PATCH /analyses/{analysis_id}": "analyses:write"}

@@ -12,9 +12,12 @@ GET     /                                 v a A  *
 GET     /health                           v a A  *
 GET     /models                           v a A  models:read
 GET     /config                           v a A  config:read
+GET     /config/versions                  v a A  config:read
 POST    /config                           - - A  config:write
+GET     /uploads                          - a A  uploads:read
 POST    /uploads                          - a A  uploads:write
 GET     /uploads/{upload_id}              - a A  uploads:read
+PATCH   /uploads/{upload_id}              - a A  uploads:write
 POST    /uploads/{upload_id}/parts        - a A  uploads:write
 POST    /uploads/{upload_id}/complete     - a A  uploads:write
 POST    /analyses                         - a A  analyses:write
@@ -39,7 +42,7 @@ def caller(groups: set[str] | frozenset[str] = frozenset(), scopes: set[str] | f
 
 
 def opened(method: str, route: str, who: Caller) -> bool:
-    return decide(who, method=method, route=route, parameters=ID, now=NOW) is Reason.ALLOWED
+    return decide(who, (method, route), ID, now=NOW) is Reason.ALLOWED
 
 
 def test_the_matrix_has_every_route() -> None:
@@ -82,7 +85,7 @@ def test_more_groups_and_scopes_open_what_each_opens_and_no_more() -> None:
     ],
 )
 def test_a_route_that_is_not_in_the_table_opens_to_nobody(method: str, route: str) -> None:
-    assert decide(caller(GROUPS, SCOPES), method=method, route=route, parameters={}, now=NOW) is Reason.NO_SUCH_ROUTE
+    assert decide(caller(GROUPS, SCOPES), (method, route), {}, now=NOW) is Reason.NO_SUCH_ROUTE
 
 
 @pytest.mark.parametrize(
@@ -97,10 +100,7 @@ def test_a_route_that_is_not_in_the_table_opens_to_nobody(method: str, route: st
     ],
 )
 def test_an_id_that_is_no_ulid_is_denied(value: str) -> None:
-    assert (
-        decide(caller({"admin"}), method="GET", route="/analyses/{analysis_id}", parameters={"analysis_id": value}, now=NOW)
-        is Reason.ID_MALFORMED
-    )
+    assert decide(caller({"admin"}), ("GET", "/analyses/{analysis_id}"), {"analysis_id": value}, now=NOW) is Reason.ID_MALFORMED
 
 
 STEPS = [call for call, rule in RULES.items() if rule.sign_in_age is not None]
@@ -127,25 +127,25 @@ def test_what_changes_the_configuration_or_keys_asks_for_a_recent_sign_in() -> N
 def test_a_sign_in_opens_for_a_while(call: tuple[str, str], signed_in_at: int | None, reason: Reason) -> None:
     who = Caller("someone", frozenset({"admin"}), frozenset(), TOKEN, signed_in_at=signed_in_at)
     method, route = call
-    assert decide(who, method=method, route=route, parameters=ID, now=NOW) is reason
+    assert decide(who, (method, route), ID, now=NOW) is reason
     # Who may not do it at all is told so, however lately they signed in.
     other = who._replace(groups=frozenset({"analyst"}))
-    assert decide(other, method=method, route=route, parameters=ID, now=NOW) is Reason.NOT_PERMITTED
+    assert decide(other, (method, route), ID, now=NOW) is Reason.NOT_PERMITTED
 
 
 def test_reading_asks_for_no_recent_sign_in() -> None:
     who = Caller("someone", frozenset({"admin"}), frozenset(), TOKEN, signed_in_at=0)
-    assert decide(who, method="GET", route="/config", parameters={}, now=NOW) is Reason.ALLOWED
+    assert decide(who, ("GET", "/config"), {}, now=NOW) is Reason.ALLOWED
 
 
 def test_a_program_does_not_sign_in() -> None:
     who = Caller("program:ci", frozenset(), frozenset({"config:write"}), API_KEY, key_id="ABCDEFGH")
-    assert decide(who, method="POST", route="/config", parameters={}, now=NOW) is Reason.ALLOWED
+    assert decide(who, ("POST", "/config"), {}, now=NOW) is Reason.ALLOWED
 
 
 def test_the_policy_names_the_one_call() -> None:
     who = Caller("someone", frozenset({"viewer", "admin"}), frozenset({"models:read"}), "api_key", key_id="ABCDEFGH")
-    assert document(Reason.ALLOWED, method_arn="arn:x", context=context(Reason.ALLOWED, who)) == {
+    assert document(Reason.ALLOWED, "arn:x", context(Reason.ALLOWED, who)) == {
         "principalId": "someone",
         "policyDocument": {
             "Version": "2012-10-17",
@@ -169,7 +169,7 @@ def test_who_has_no_key_has_no_key_id() -> None:
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
 def test_every_other_reason_denies(reason: Reason) -> None:
-    answer = document(reason, method_arn="arn:x", context=context(reason, caller()))
+    answer = document(reason, "arn:x", context(reason, caller()))
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Deny"
     assert (answer["context"]["decision"], answer["context"]["reason"]) == ("deny", reason.value)
     assert all(isinstance(value, str) for value in answer["context"].values())

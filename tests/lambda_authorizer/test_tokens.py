@@ -39,7 +39,7 @@ def verify(pool, names) -> Callable[..., Caller]:
 
     def run(token: str, *, now: float | None = None) -> Caller:
         now = time.time() if now is None else now
-        return verifier(pool, names).verify(token, now=now, deadline=time.monotonic() + 1)
+        return verifier(pool, names).verify(token, now=now, deadline=time.monotonic() + 1).caller
 
     return run
 
@@ -521,7 +521,7 @@ def test_a_header_is_remembered_only_once_a_signature_vouched_for_it(counting, p
     assert verifier._key_ids == {}
     verifier.verify(pool.token(), now=NOW, deadline=1)
     token = pool.token()
-    assert verifier._key_ids == {token.split(".")[0]: pool.key_id}
+    assert verifier._key_ids == {token.split(".")[0].encode(): pool.key_id}
     # From then on it is not parsed again.
     monkeypatch.setattr(tokens, "_key_id", None)
     verifier.verify(pool.token(jti="another"), now=NOW, deadline=1)

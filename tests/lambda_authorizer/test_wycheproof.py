@@ -65,7 +65,7 @@ def test_an_rsa_signature_of_a_token(pool, names, key: dict[str, str], test: dic
     verifier = TokenVerifier(source, issuers=frozenset({names.issuer}), client_ids=frozenset({names.client_id}))
     token = f"{signed}.{b64url(bytes.fromhex(test['sig']))}"
     if test["result"] == "valid":
-        assert verifier.verify(token, now=time.time(), deadline=1).principal == names.subject
+        assert verifier.verify(token, now=time.time(), deadline=1).caller.principal == names.subject
         return
     assert test["result"] == "invalid" or test["tcId"] in MISSING_NULL
     with pytest.raises(Refused) as caught:

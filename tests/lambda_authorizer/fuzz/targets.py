@@ -98,13 +98,13 @@ def token(data: bytes) -> None:
             return
     verifier = TokenVerifier(KeySource(KEYS, None, now=0), issuers=frozenset({ISSUER}), client_ids=frozenset({CLIENT_ID}))
     try:
-        caller = verifier.verify(text, now=NOW, deadline=1)
+        caller = verifier.verify(text, now=NOW, deadline=1).caller
     except Refused:
         return
     claims = _believable(text)
     assert caller.principal == claims["sub"]
     assert caller.groups == {"viewer", "analyst", "admin"} & set(claims.get("cognito:groups", []))
-    assert verifier.verify(text, now=NOW, deadline=1) == caller
+    assert verifier.verify(text, now=NOW, deadline=1).caller == caller
     assert len(text) <= 4096
 
 
