@@ -5,49 +5,54 @@ The routes do their work in FastAPI's threads, except ``GET /`` and ``GET /healt
 """
 
 import asyncio
+import hashlib
 import tempfile
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import structlog
 import uvicorn
 from botocore.exceptions import BotoCoreError, ClientError
-from fastapi import Body, Depends, FastAPI, File, Form, Request, UploadFile
+from fastapi import Body, Depends, FastAPI, File, Form, Header, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from heartmap_service import analyses
-from heartmap_service.analyses import AnalysisRequest, AnalysisService, NewAnalysis, NewVisibility
+from heartmap_service import analyses, etags, idempotency, server
+from heartmap_service.analyses import AnalysisRequest, AnalysisService, NewAnalysis, Submitted
 from heartmap_service.awake import keep_awake
 from heartmap_service.catalogue import DEFAULT_TYPE, PIPELINES
 from heartmap_service.clients import Clients, connect
 from heartmap_service.configuration import ConfigChange, ConfigStore, PipelineConfig
 from heartmap_service.content_digest import ContentDigest
+from heartmap_service.estimate import Estimator
+from heartmap_service.etags import ETags
 from heartmap_service.hdf5_signature import is_hdf5
-from heartmap_service.identity import Caller, Gate
+from heartmap_service.idempotency import Idempotency
+from heartmap_service.identity import Caller, FromAssertion, Gate, IdentitySource
 from heartmap_service.job_store import JobStore
 from heartmap_service.log import configure
+from heartmap_service.pagination import MOST, Cursor, Limit
 from heartmap_service.problems import Problem, invalid, respond
 from heartmap_service.queue import Queue
+from heartmap_service.quotas import Quotas
 from heartmap_service.records import Analysis
 from heartmap_service.settings import ApiSettings, load
 from heartmap_service.storage import Results, Uploads
-from heartmap_service.tls import self_signed
+from heartmap_service.time_limits import TimeLimits
+from heartmap_service.tls import CertificateFiles, self_signed
 from heartmap_service.upload_store import UploadStore
 from heartmap_service.uploads import NewUpload, PartNumbers, SentParts, UploadService
+from heartmap_service.visibility import NewVisibility
 
 ANALYZE_SECONDS = 24.0
 """How long POST /analyze waits for its result: the answer is due within 25, and API Gateway gives up after 29."""
 ANALYZE_POLL = 0.5
-DRAIN_SECONDS = 20
-"""From SIGTERM to the end of the calls in hand. ECS kills after 30."""
-KEEP_ALIVE = 75
-"""Above the load balancer's idle time-out of 60 s, or it would reuse connections that this side has just closed."""
 
 _log = structlog.get_logger()
 
@@ -58,16 +63,64 @@ def create_app(settings: ApiSettings, clients: Clients) -> Gate:
     objects = Uploads(clients.s3, settings.uploads_bucket)
     config = ConfigStore(clients.dynamodb, settings.config_table)
     queue = Queue(clients.sqs, settings.queue_url)
-    app = FastAPI(title="HeartMAP", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = routed()
     app.state.config = config
-    app.state.uploads = UploadService(
-        UploadStore(clients.dynamodb, settings.jobs_table), objects, max_bytes=settings.max_upload_bytes
+    quotas = Quotas(
+        queued_jobs=settings.quota_queued_jobs,
+        jobs_per_day=settings.quota_jobs_per_day,
+        upload_bytes_per_day=settings.quota_upload_bytes_per_day,
     )
-    app.state.analyses = AnalysisService(store, config, objects, Results(clients.s3, settings.results_bucket), queue)
+    jobs = AnalysisService(
+        store,
+        config,
+        objects,
+        Results(clients.s3, settings.results_bucket),
+        queue,
+        quotas=quotas,
+        estimator=Estimator(settings.worker_cpu, settings.worker_memory),
+        job_memory_bytes=settings.job_memory_bytes,
+    )
+    app.state.analyses = jobs
+    app.state.uploads = UploadService(
+        UploadStore(clients.dynamodb, settings.jobs_table),
+        objects,
+        queue,
+        quotas=quotas,
+        max_bytes=settings.max_upload_bytes,
+        # Other people's uploads and results are in these.
+        sources=settings.import_buckets - {settings.uploads_bucket, settings.results_bucket},
+        estimates=jobs.estimates,
+    )
+    # Around the whole application: FastAPI's own middleware would stand inside its handler of unforeseen errors.
+    behind = TimeLimits(ContentDigest(ETags(app)))
+    if settings.identity == "direct":
+        return Gate(behind, identity=_direct(settings), internal_host=settings.internal_host, stage=None)
+    identity = FromAssertion(settings.assertion_keys or {})
+    return Gate(behind, identity=identity, internal_host=settings.internal_host, stage=settings.stage)
+
+
+def routed() -> FastAPI:
+    """The routes, with nothing behind them yet."""
+    app = FastAPI(
+        title="HeartMAP",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
     _add_error_handlers(app)
     _add_routes(app)
-    # Around the whole application: FastAPI's own middleware would stand inside its handler of unforeseen errors.
-    return Gate(ContentDigest(app), keys=settings.assertion_keys, internal_host=settings.internal_host, stage=settings.stage)
+    return app
+
+
+def _direct(settings: ApiSettings) -> IdentitySource:
+    # Behind API Gateway nothing of the authorizer's core has to be there.
+    from heartmap_service import direct_identity
+
+    return direct_identity.DirectIdentity(
+        direct_identity.configured(), region=settings.region, trusted_proxies=settings.trusted_proxies
+    )
 
 
 def _caller(request: Request) -> Caller:
@@ -90,6 +143,8 @@ As = Annotated[Caller, Depends(_caller)]
 UploadsUsed = Annotated[UploadService, Depends(_uploads)]
 AnalysesUsed = Annotated[AnalysisService, Depends(_analyses)]
 ConfigUsed = Annotated[ConfigStore, Depends(_config)]
+IdempotencyKey = Annotated[str | None, Header(alias=idempotency.HEADER)]
+IfMatch = Annotated[str | None, Header(max_length=256)]
 
 
 def _add_routes(app: FastAPI) -> None:
@@ -98,8 +153,11 @@ def _add_routes(app: FastAPI) -> None:
     app.get("/models")(models)
     app.get("/config")(read_config)
     app.post("/config")(change_config)
+    app.get("/config/versions")(list_config_versions)
+    app.get("/uploads")(list_uploads)
     app.post("/uploads", status_code=201)(begin_upload)
     app.get("/uploads/{upload_id}")(show_upload)
+    app.patch("/uploads/{upload_id}")(change_upload_visibility)
     app.post("/uploads/{upload_id}/parts")(upload_parts)
     app.post("/uploads/{upload_id}/complete")(complete_upload)
     app.post("/analyses", status_code=202)(submit_analysis)
@@ -138,52 +196,108 @@ def models() -> dict[str, Any]:
     }
 
 
-def read_config(config: ConfigUsed) -> dict[str, Any]:
-    return config.current().model_dump()
+def read_config(config: ConfigUsed, response: Response) -> dict[str, Any]:
+    """The configuration, with its version as its tag."""
+    current = config.current()
+    response.headers[etags.HEADER] = current.etag
+    return current.model_dump()
 
 
-def change_config(change: ConfigChange, caller: As, config: ConfigUsed) -> dict[str, Any]:
-    """Changes the fields given and leaves the others."""
-    if not change.model_fields_set:
-        raise Problem(422, "nothing_to_change", f"Give at least one of {', '.join(PipelineConfig.model_fields)}.")
-    return config.change(change, principal=caller.principal, request_id=caller.request_id).model_dump()
+def change_config(
+    change: ConfigChange,
+    caller: As,
+    config: ConfigUsed,
+    response: Response,
+    if_match: Annotated[str | None, Header(max_length=256)] = None,
+) -> dict[str, Any]:
+    """Changes the fields given and leaves the others, or brings the values of a version back."""
+    changed = config.change(change, principal=caller.principal, request_id=caller.request_id, if_match=if_match)
+    response.headers[etags.HEADER] = changed.etag
+    return changed.model_dump()
 
 
-def begin_upload(caller: As, uploads: UploadsUsed, new: Annotated[NewUpload | None, Body()] = None) -> dict[str, Any]:
-    return uploads.begin(caller, new or NewUpload())
+def list_config_versions(config: ConfigUsed, limit: Limit = MOST, cursor: Cursor = None) -> dict[str, Any]:
+    """Who changed what, when and in which call, the newest first."""
+    return config.versions(limit=limit, cursor=cursor)
 
 
-def show_upload(upload_id: str, caller: As, uploads: UploadsUsed) -> dict[str, Any]:
-    return uploads.status(caller, upload_id)
+def list_uploads(caller: As, uploads: UploadsUsed, limit: Limit = MOST, cursor: Cursor = None) -> dict[str, Any]:
+    """The uploads that the caller may see, newest first. A page may hold fewer than ``limit``, and more may follow."""
+    return uploads.visible(caller, limit=limit, cursor=cursor)
+
+
+def begin_upload(
+    caller: As,
+    uploads: UploadsUsed,
+    response: Response,
+    new: Annotated[NewUpload | None, Body()] = None,
+    idempotency_key: IdempotencyKey = None,
+) -> dict[str, Any]:
+    """Permission to send a data set straight to S3, or, with ``source``, to have it copied from where it is."""
+    asked = new or NewUpload()
+    begun = uploads.begin(caller, asked, idempotency.of_call(caller.principal, idempotency_key, "POST /uploads", asked))
+    response.headers.update(idempotency.REPLAYED if begun.replayed else {})
+    return begun.ticket
+
+
+def show_upload(upload_id: str, caller: As, uploads: UploadsUsed, response: Response) -> dict[str, Any]:
+    """What became of an upload, what it holds, and what analysing it would take."""
+    return _tagged(response, uploads.document(caller, uploads.find(caller, upload_id)))
+
+
+def change_upload_visibility(
+    upload_id: str, new: NewVisibility, caller: As, uploads: UploadsUsed, response: Response, if_match: IfMatch = None
+) -> dict[str, Any]:
+    """Who may see an upload and analyse it."""
+    return _tagged(response, uploads.set_visibility(caller, upload_id, new.visibility, if_match=if_match))
 
 
 def upload_parts(upload_id: str, wanted: PartNumbers, caller: As, uploads: UploadsUsed) -> dict[str, Any]:
+    """URLs to PUT parts to, again for a part that has to be sent again."""
     return uploads.part_urls(caller, upload_id, wanted.numbers)
 
 
 def complete_upload(upload_id: str, sent: SentParts, caller: As, uploads: UploadsUsed) -> dict[str, Any]:
+    """Makes one object of the parts."""
     return uploads.complete(caller, upload_id, sent.parts)
 
 
-def submit_analysis(new: NewAnalysis, caller: As, uploads: UploadsUsed, jobs: AnalysesUsed) -> dict[str, Any]:
-    analysis = jobs.submit(caller, uploads.owned(caller, new.upload_id), new)
-    return {"analysis_id": analysis.analysis_id, "state": analysis.state}
+def submit_analysis(
+    new: NewAnalysis,
+    caller: As,
+    uploads: UploadsUsed,
+    jobs: AnalysesUsed,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> dict[str, Any]:
+    """Queues an analysis of an upload that the caller may see."""
+    call = idempotency.of_call(caller.principal, idempotency_key, "POST /analyses", new)
+    submitted = jobs.earlier(call) or jobs.submit(caller, uploads.find(caller, new.upload_id), new, call)
+    response.headers.update(idempotency.REPLAYED if submitted.replayed else {})
+    analysis = submitted.analysis
+    return {"analysis_id": analysis.analysis_id, "state": analysis.state, "estimate": analysis.estimate}
 
 
-def list_analyses(caller: As, jobs: AnalysesUsed) -> dict[str, Any]:
-    return {"analyses": jobs.visible(caller)}
+def list_analyses(caller: As, jobs: AnalysesUsed, limit: Limit = MOST, cursor: Cursor = None) -> dict[str, Any]:
+    """The analyses that the caller may see, newest first. A page may hold fewer than ``limit``, and more may follow."""
+    return jobs.visible(caller, limit=limit, cursor=cursor)
 
 
-def show_analysis(analysis_id: str, caller: As, jobs: AnalysesUsed) -> dict[str, Any]:
-    return analyses.detail(jobs.find(caller, analysis_id))
+def show_analysis(analysis_id: str, caller: As, jobs: AnalysesUsed, response: Response) -> dict[str, Any]:
+    """How far an analysis is, and what it runs with."""
+    return _tagged(response, jobs.document(jobs.find(caller, analysis_id)))
 
 
 def show_results(analysis_id: str, caller: As, jobs: AnalysesUsed) -> dict[str, Any]:
+    """The files, each with a URL that holds for some minutes, and the summary."""
     return jobs.results(caller, analysis_id)
 
 
-def change_visibility(analysis_id: str, new: NewVisibility, caller: As, jobs: AnalysesUsed) -> dict[str, Any]:
-    return jobs.set_visibility(caller, analysis_id, new.visibility)
+def change_visibility(
+    analysis_id: str, new: NewVisibility, caller: As, jobs: AnalysesUsed, response: Response, if_match: IfMatch = None
+) -> dict[str, Any]:
+    """Who may see an analysis."""
+    return _tagged(response, jobs.set_visibility(caller, analysis_id, new.visibility, if_match=if_match))
 
 
 def cancel_analysis(analysis_id: str, caller: As, jobs: AnalysesUsed) -> dict[str, Any]:
@@ -197,6 +311,7 @@ async def analyze(
     file: Annotated[UploadFile, File()],
     request: Annotated[str | None, Form()] = None,
     analysis_type: Annotated[str | None, Form(max_length=64)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JSONResponse:
     """HeartMAP's own call: a data set in, and its result, or 202 when that takes longer than ANALYZE_SECONDS.
 
@@ -207,16 +322,42 @@ async def analyze(
     analyses.known_type(asked.analysis_type)
     if not is_hdf5(file.file):
         raise Problem(422, "not_hdf5", "The file is not HDF5. Save the AnnData object with write_h5ad and send that file.")
-    size = file.file.seek(0, 2)
-    file.file.seek(0)
-    name = (file.filename or "").strip()[:255]
-    upload = await run_in_threadpool(uploads.receive, caller, name if name.isprintable() and name else None, file.file, size)
-    new = NewAnalysis(upload_id=upload.upload_id, analysis_type=asked.analysis_type, options=asked.config_overrides or {})
-    analysis = await run_in_threadpool(jobs.submit, caller, upload, new)
+    call = await run_in_threadpool(_analyze_call, caller, idempotency_key, asked, file)
+    submitted = await run_in_threadpool(_submit_file, caller, uploads, jobs, asked, file, call)
+    analysis = submitted.analysis
     while analysis.state in ("queued", "running") and time.monotonic() < deadline:
         await asyncio.sleep(ANALYZE_POLL)
         analysis = await run_in_threadpool(jobs.find, caller, analysis.analysis_id)
-    return await run_in_threadpool(_analyze_answer, caller, jobs, analysis)
+    answer = await run_in_threadpool(_analyze_answer, caller, jobs, analysis)
+    answer.headers.update(idempotency.REPLAYED if submitted.replayed else {})
+    return answer
+
+
+def _analyze_call(caller: Caller, key: str | None, asked: AnalysisRequest, file: UploadFile) -> Idempotency | None:
+    if key is None:
+        return None
+    digest = hashlib.file_digest(file.file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]  # it is one
+    return idempotency.of_call(caller.principal, key, "POST /analyze", [asked, digest])
+
+
+def _submit_file(
+    caller: Caller,
+    uploads: UploadService,
+    jobs: AnalysisService,
+    asked: AnalysisRequest,
+    file: UploadFile,
+    call: Idempotency | None,
+) -> Submitted:
+    if earlier := jobs.earlier(call):
+        return earlier
+    size = file.file.seek(0, 2)
+    file.file.seek(0)
+    name = (file.filename or "").strip()[:255]
+    upload = uploads.receive(
+        caller, name if name.isprintable() and name else None, file.file, size, call.part("upload") if call else None
+    )
+    new = NewAnalysis(upload_id=upload.upload_id, analysis_type=asked.analysis_type, options=asked.config_overrides or {})
+    return jobs.submit(caller, upload, new, call)
 
 
 def _analysis_request(text: str | None, analysis_type: str | None) -> AnalysisRequest:
@@ -250,6 +391,12 @@ def _analyze_answer(caller: Caller, jobs: AnalysisService, analysis: Analysis) -
         **known,
     }
     return JSONResponse(document)
+
+
+def _tagged(response: Response, document: dict[str, Any]) -> dict[str, Any]:
+    """A document that a later change may be conditional on."""
+    response.headers[etags.HEADER] = etags.etag_of(document)
+    return document
 
 
 def _option(schema: dict[str, Any]) -> dict[str, Any]:
@@ -297,6 +444,13 @@ def _add_error_handlers(app: FastAPI) -> None:
         return answer(request, Problem(500, "internal", "The service failed. Tell an administrator the request_id."))
 
 
+def certificate_of(settings: ApiSettings) -> AbstractContextManager[CertificateFiles]:
+    """The certificate of the settings, or a new one that is gone when the block ends."""
+    if settings.tls_certificate and settings.tls_key:
+        return nullcontext(CertificateFiles(settings.tls_certificate, settings.tls_key))
+    return self_signed(settings.internal_host)
+
+
 def main() -> None:
     """Serves until SIGTERM, then ends the calls in hand."""
     settings = load(ApiSettings)
@@ -304,20 +458,13 @@ def main() -> None:
     # Bodies above 1 MB are spooled to a file; the root file system is read-only.
     tempfile.tempdir = str(settings.scratch_dir)
     clients, stop = connect(settings), threading.Event()
-    with self_signed(settings.internal_host) as certificate:
-        config = uvicorn.Config(
-            create_app(settings, clients),
-            host=settings.bind_address,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-            ssl_certfile=certificate.certificate,
-            ssl_keyfile=certificate.key,
-        )
-        config.load()
+    app = create_app(settings, clients)
+    with certificate_of(settings) as certificate:
+        try:
+            config = server.configured(app, host=settings.bind_address, port=settings.port, certificate=certificate)
+        except OSError:
+            # ssl.SSLError is one.
+            raise SystemExit("HEARTMAP_TLS_CERTIFICATE and HEARTMAP_TLS_KEY are no PEM certificate and its key.") from None
     # A daemon: a call that hangs must not keep the process from ending.
     threading.Thread(target=keep_awake, args=(clients.sqs, settings.queue_url, stop), daemon=True).start()
     uvicorn.Server(config).run()

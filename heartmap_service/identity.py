@@ -1,17 +1,21 @@
-"""Who is calling, as the authorizer's assertion says, and whether they may: checked here again on every call.
+"""Who is calling, and whether they may: checked here on every call, whatever stands in front.
 
 An ASGI middleware and not a dependency, because FastAPI reads the body and answers 404 and 405 before it looks at dependencies.
-Nothing behind it is reached without a valid assertion for this very method and route, whose holder the access policy permits;
-the load balancer's probe, ``GET /healthz``, alone is answered by itself.
+Nothing behind it is reached by a caller whom the identity source does not vouch for, for this very method and route, or whom the
+access policy does not permit; the load balancer's probe, ``GET /healthz``, alone is answered by itself.
+
+The identity source is the authorizer's assertion (``FromAssertion``: behind API Gateway), or the authorizer's own core in this
+process (``direct_identity``: behind another gateway, or behind none).
 """
 
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
@@ -22,6 +26,8 @@ from lambda_authorizer.access_policy import ADMIN, RULES, SERVICE, Rule, permits
 from lambda_authorizer.assertion import HEADER, Assertion, AssertionRefused, verify
 
 PROBE = "/healthz"
+ALWAYS = frozenset({"/", "/health"})
+"""Paths that are answered however many calls are in hand: they wait for nothing, and who watches the service asks for them."""
 
 SECURITY_HEADERS = {
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
@@ -32,6 +38,8 @@ SECURITY_HEADERS = {
 }
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+_SECURITY_HEADERS = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in SECURITY_HEADERS.items()]
+_OURS = frozenset({b"x-request-id", *(name for name, _ in _SECURITY_HEADERS)})
 _log = structlog.get_logger()
 
 
@@ -49,72 +57,30 @@ class Caller:
         return ADMIN in self.groups
 
 
-class Gate:
-    """The outermost layer: host, assertion, route, role, size of the body; security headers and one log line a call."""
+class IdentitySource(Protocol):
+    """Says who a call is from."""
 
-    def __init__(self, app: ASGIApp, *, keys: Mapping[str, bytes], internal_host: str, stage: str) -> None:
-        self._app = app
+    def request_id(self, scope: Scope, headers: Headers) -> str:
+        """The id that the call goes by in the logs and in its answer, before it is known who calls."""
+        ...
+
+    async def identify(self, scope: Scope, headers: Headers, request_id: str) -> Assertion:
+        """Who calls, and which method and route they were let through to. Raises Problem."""
+        ...
+
+
+class FromAssertion:
+    """The authorizer's word, which came with the call through the gateway. ``keys`` are the assertion's, by their ids."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._keys = keys
-        self._host = internal_host.lower()
-        self._stage = f"/{stage}"
-        # An assertion for a row that something else answers opens nothing here.
-        self._rules = {call: rule for call, rule in RULES.items() if rule.answered_by == SERVICE}
-        self._templates = {rule.route: _template(rule.route) for rule in self._rules.values()}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            # The lifespan; websockets are not served.
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
-            return
-        if scope["method"] == "GET" and scope["path"] == PROBE:
-            await JSONResponse({"status": "ok"})(scope, receive, send)
-            return
-        started = time.monotonic()
-        headers = Headers(scope=scope)
-        call = {"request_id": _request_id(headers), "method": scope["method"]}
-        status = 500
+    def request_id(self, scope: Scope, headers: Headers) -> str:  # noqa: ARG002  # IdentitySource's
+        """The gateway's id of the call. Nobody is trusted for more than its shape: it only finds log lines again."""
+        return given_request_id(headers) or str(ULID())
 
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                out = MutableHeaders(scope=message)
-                out.update({**SECURITY_HEADERS, "X-Request-Id": call["request_id"]})
-            await send(message)
-
-        with structlog.contextvars.bound_contextvars(request_id=call["request_id"]):
-            try:
-                caller, rule = self._admit(scope, headers)
-                call |= {"request_id": caller.request_id, "principal": caller.principal, "route": rule.route}
-                structlog.contextvars.bind_contextvars(request_id=caller.request_id)
-                scope.setdefault("state", {})["caller"] = caller
-                await self._app(scope, _bounded(receive, rule.body), send_with_headers)
-            except Problem as problem:
-                call["code"] = problem.code
-                await respond(problem, call["request_id"])(scope, receive, send_with_headers)
-            finally:
-                _log.info("call", status=status, milliseconds=round((time.monotonic() - started) * 1000), **call)
-
-    def _admit(self, scope: Scope, headers: Headers) -> tuple[Caller, Rule]:
-        if [host.lower().partition(":")[0] for host in headers.getlist("host")] != [self._host]:
-            raise Problem(421, "misdirected_request", "This host does not serve the API.")
-        assertion = self._verify(headers)
-        path = scope["path"]
-        if path == self._stage or path.startswith(f"{self._stage}/"):
-            path = path[len(self._stage) :] or "/"
-            scope["path"], scope["raw_path"] = path, path.encode("utf-8")
-        rule = self._rules.get((assertion.method, assertion.route))
-        if rule is None or scope["method"] != rule.method or not self._templates[rule.route].fullmatch(path):
-            raise Problem(403, "wrong_route", "The call is not the one that was authorised.")
-        if not permits(rule, assertion.groups, assertion.scopes):
-            raise Problem(403, "forbidden", "Your role does not allow this. Ask an administrator for the group that does.")
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > rule.body:
-            raise _too_large(rule.body)
-        return Caller(assertion.principal, assertion.groups, assertion.scopes, assertion.request_id), rule
-
-    def _verify(self, headers: Headers) -> Assertion:
+    async def identify(self, scope: Scope, headers: Headers, request_id: str) -> Assertion:  # noqa: ARG002  # IdentitySource's
+        """Raises Problem 401 without one assertion that holds, of this request where the gateway named it."""
         texts = headers.getlist(HEADER)
         try:
             if len(texts) != 1:
@@ -130,6 +96,100 @@ class Gate:
         return assertion
 
 
+def given_request_id(headers: Headers) -> str | None:
+    """The id that the call came with, if it has the shape of one."""
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else None
+
+
+class Gate:
+    """The outermost layer: host, identity, route, role, size of the body, number of calls; security headers and one log line a
+    call.
+
+    Args:
+        app: what is behind it.
+        identity: says who is calling.
+        internal_host: the only Host that is answered, with any port.
+        stage: what API Gateway may send as the first segment of the path; None where there is no API Gateway in front.
+        most_calls: calls in hand at once. One more is told to come again, so that calls that wait for AWS cannot fill the memory.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, identity: IdentitySource, internal_host: str, stage: str | None, most_calls: int = 256
+    ) -> None:
+        self._app = app
+        self._identity = identity
+        self._host = internal_host.lower()
+        self._stage = f"/{stage}" if stage else None
+        self._most_calls = most_calls
+        self._calls = 0
+        # Who was let through to a row that something else answers gets nothing here.
+        self._rules = {call: rule for call, rule in RULES.items() if rule.answered_by == SERVICE}
+        self._templates = {rule.route: _template(rule.route) for rule in self._rules.values()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            # The lifespan; websockets are not served.
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        if scope["method"] == "GET" and scope["path"] == PROBE:
+            await JSONResponse({"status": "ok"})(scope, receive, send)
+            return
+        started = time.monotonic()
+        headers = Headers(scope=scope)
+        request_id = self._identity.request_id(scope, headers)
+        call = {"request_id": request_id, "method": scope["method"]}
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = _with_headers(message, call["request_id"])
+            await send(message)
+
+        self._calls += 1
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                caller, rule = await self._admit(scope, headers, request_id)
+                call |= {"request_id": caller.request_id, "principal": caller.principal, "route": rule.route}
+                structlog.contextvars.bind_contextvars(request_id=caller.request_id)
+                scope.setdefault("state", {})["caller"] = caller
+                await self._app(scope, _bounded(receive, rule.body), send_with_headers)
+            except Problem as problem:
+                call["code"] = problem.code
+                await respond(problem, call["request_id"])(scope, receive, send_with_headers)
+            finally:
+                self._calls -= 1
+                _log.info("call", status=status, milliseconds=round((time.monotonic() - started) * 1000), **call)
+
+    async def _admit(self, scope: Scope, headers: Headers, request_id: str) -> tuple[Caller, Rule]:
+        if [host.lower().partition(":")[0] for host in headers.getlist("host")] != [self._host]:
+            raise Problem(421, "misdirected_request", "This host does not serve the API.")
+        path = self._without_stage(scope)
+        if self._calls > self._most_calls and path not in ALWAYS:
+            raise Problem(503, "overloaded", "There are too many calls at once. Try again.", headers={"Retry-After": "2"})
+        identity = await self._identity.identify(scope, headers, request_id)
+        rule = self._rules.get((identity.method, identity.route))
+        if rule is None or scope["method"] != rule.method or not self._templates[rule.route].fullmatch(path):
+            raise Problem(403, "wrong_route", "The call is not the one that was authorised.")
+        if not permits(rule, identity.groups, identity.scopes):
+            raise Problem(403, "forbidden", "Your role does not allow this. Ask an administrator for the group that does.")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > rule.body:
+            raise _too_large(rule.body)
+        return Caller(identity.principal, identity.groups, identity.scopes, identity.request_id), rule
+
+    def _without_stage(self, scope: Scope) -> str:
+        """The path, which is that of the call from here on."""
+        path = scope["path"]
+        if self._stage and (path == self._stage or path.startswith(f"{self._stage}/")):
+            path = path[len(self._stage) :] or "/"
+            scope["path"], scope["raw_path"] = path, path.encode("utf-8")
+        return path
+
+
 def _template(route: str) -> re.Pattern[str]:
     """The paths of a route. Every path parameter is a ULID."""
     return re.compile(
@@ -137,10 +197,9 @@ def _template(route: str) -> re.Pattern[str]:
     )
 
 
-def _request_id(headers: Headers) -> str:
-    """The gateway's id of the call. Nobody is trusted for more than its shape: it only finds log lines again."""
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else str(ULID())
+def _with_headers(start: Message, request_id: str) -> Message:
+    own = [pair for pair in start.get("headers", ()) if pair[0] not in _OURS]
+    return {**start, "headers": [*own, *_SECURITY_HEADERS, (b"x-request-id", request_id.encode("latin-1"))]}
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:

@@ -1,36 +1,30 @@
-"""The child of heartmap_service.sandbox: limits itself, scans the data set and, when it is asked to, runs HeartMAP on it.
+"""What runs in a job's process once it is confined: scans the data set and, when it is asked to, runs HeartMAP on it.
 
-``{"task": "scan" | "analysis", "input", "limits", …}`` on standard input; one JSON object a line on standard output. Nothing is
-imported before the limits hold that could be made to use memory.
+The task is ``{"task": "scan" | "analysis", "input", …}``; the worker reads one JSON object a line: that the job is confined,
+progress, then how it ended.
 """
 
+import contextlib
+import dataclasses
 import json
 import os
-import resource
-import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+CONFINED = {"confined": True}
 
-def _limit(limits: dict[str, int]) -> None:
-    for what, most in (
-        (resource.RLIMIT_AS, limits["memory"]),
-        (resource.RLIMIT_FSIZE, limits["file"]),
-        (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(what, (most, most))
-    # SIGXCPU at the first, which the parent can tell from an out-of-memory kill at the second.
-    resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu"], limits["cpu"] + 5))
+Refusal = Callable[[str, dict[str, Any], dict[str, Any], int], tuple[str, str] | None]
+"""Analysis type, configuration, scan.Facts as a document, bytes of memory; the code and the sentence when that cannot fit."""
 
 
 class _Reporter:
-    """Writes to the parent. Whatever libraries print goes to the log instead."""
+    """Writes to the worker."""
 
-    def __init__(self) -> None:
-        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        os.dup2(2, 1)
+    def __init__(self, events: int) -> None:
+        self._stream = os.fdopen(events, "w", encoding="utf-8")
+        self._write(CONFINED)
 
     def stage(self, stage: str, progress: float) -> None:
         self._write({"stage": stage, "progress": progress})
@@ -45,39 +39,48 @@ class _Reporter:
         self._stream.flush()
 
 
-def main() -> NoReturn:
-    """Runs the task on standard input."""
-    task = json.load(sys.stdin)
-    _limit(task["limits"])
-    report = _Reporter()
-    memory = task["limits"]["memory"]
+def run(task: dict[str, Any], memory: int, events: int) -> NoReturn:
+    """Runs the task to its end, and ends the process.
+
+    Args:
+        task: as sandbox.Sandbox.run takes it.
+        memory: bytes of address space that this process may have.
+        events: the pipe to the worker.
+    """
+    report = _Reporter(events)
     try:
-        _run(task, memory, report)
+        _run(task, memory, report, _cannot_fit)
     except MemoryError:
-        from heartmap_service.sandbox import out_of_memory
+        with contextlib.suppress(MemoryError):
+            traceback.print_exc()
+        report.end("out_of_memory", {})
 
-        failure = out_of_memory(memory)
-        report.end("refused", {"code": failure.code, "detail": failure.detail})
 
-
-def _run(task: dict[str, Any], memory: int, report: _Reporter) -> NoReturn:
+def _run(task: dict[str, Any], memory: int, report: _Reporter, refusal: Refusal) -> NoReturn:
     from heartmap_service.scan import Refused, scan
 
     source = Path(task["input"])
     try:
         report.stage("scanning", 0.02)
         facts = scan(source, memory=memory)
+        document = dataclasses.asdict(facts)
         if task["task"] == "scan":
-            report.end("result", {"cells": facts.cells, "genes": facts.genes, "matrix": facts.matrix})
+            report.end("result", document)
+        if cannot_fit := refusal(task["analysis_type"], task["config"], document, memory):
+            report.end("refused", dict(zip(("code", "detail"), cannot_fit, strict=True)))
         report.stage("loading", 0.05)
-        from heartmap_service.pipelines import run
+        from heartmap_service.pipelines import run as run_pipeline
 
-        summary = run(task["analysis_type"], task["config"], source, facts, Path("out"), report.stage)
+        summary = run_pipeline(task["analysis_type"], task["config"], source, facts, Path("out"), report.stage)
     except Refused as refused:
         traceback.print_exc()
         report.end("refused", {"code": refused.code, "detail": refused.detail})
     report.end("result", summary)
 
 
-if __name__ == "__main__":
-    main()
+def _cannot_fit(analysis_type: str, config: dict[str, Any], facts: dict[str, Any], memory: int) -> tuple[str, str] | None:
+    from heartmap_service import estimate
+
+    needed, seconds = estimate.needs(analysis_type, config, facts)  # pyright: ignore[reportArgumentType]
+    advice = estimate.advice(analysis_type, config, facts, memory)  # pyright: ignore[reportArgumentType]  # checked by the API
+    return estimate.refusal(estimate.Estimate(needed, seconds, 0.0), memory, advice)

@@ -22,7 +22,8 @@ def configure(process: str, level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(),
+        # A line in one write: the threads that decide who calls write lines of their own to the same pipe.
+        logger_factory=structlog.WriteLoggerFactory(),
     )
     handler = logging.StreamHandler()
     handler.setFormatter(

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import platform
+import random
 import re
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -78,6 +79,7 @@ def run(
     mpl.use("Agg")
     # Of all that is random here only the sample of cells takes a seed from the configuration; the rest has fixed ones.
     np.random.seed(config["random_seed"])  # HeartMAP and scanpy draw from the global generator
+    random.seed(config["random_seed"])  # as igraph does
     data = _read(source, facts)
     with contextlib.redirect_stdout(_Announcements(report)):
         result, findings = _PIPELINES[analysis_type](data, config, out, report)
@@ -332,5 +334,6 @@ def _draw_communication(scores: pd.DataFrame, out: Path) -> None:
 
 
 def _save(path: Path) -> None:
-    plt.savefig(path, dpi=DPI, bbox_inches="tight")
+    # Without matplotlib's version among the metadata: versions are in the summary.
+    plt.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     plt.close("all")

@@ -19,6 +19,7 @@ _RULES = {
     "string_type": "must be text",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "list_type": "must be a list",

@@ -1,4 +1,4 @@
-"""What travels on the queue: analyses to run, from the API, and uploads to check.
+"""What travels on the queue: tokens of analyses and imports, from the API, and uploads to check.
 
 Of uploads it is S3 that tells, or, where they are scanned for malware, GuardDuty by way of EventBridge once it has looked at one.
 """
@@ -24,13 +24,26 @@ LONG_POLL = 10
 """Seconds. SQS allows 20; a worker that is told to stop has to be gone within 25."""
 
 
+FRESH_AFTER = 5
+"""A message that was received so often is replaced by a copy when it is given back. The queue takes messages that come too often
+for such as nobody can handle, but waiting for others, or for AWS, is no fault of a message."""
+
+
 class RunAnalysis(NamedTuple):
-    analysis_id: str
+    """The token of this name: an analysis is to be run. Which one, job_store says."""
+
+    token: str
     request_id: str
 
 
 class CheckUploads(NamedTuple):
     upload_ids: tuple[str, ...]
+
+
+class CopyUpload(NamedTuple):
+    """The data set is in S3 already, and is to be copied from there."""
+
+    upload_id: str
 
 
 class RejectUpload(NamedTuple):
@@ -48,13 +61,18 @@ class Malformed(NamedTuple):
     """No message of ours. It is left for the dead-letter queue."""
 
 
-Work = RunAnalysis | CheckUploads | RejectUpload | Nothing | Malformed
+Work = RunAnalysis | CheckUploads | CopyUpload | RejectUpload | Nothing | Malformed
 
 
 class Message(NamedTuple):
+    """``sent_at`` in seconds since the epoch; ``receives`` counts this time as well."""
+
     work: Work
     receipt: str
     message_id: str
+    body: str = ""
+    sent_at: float = 0.0
+    receives: int = 1
 
 
 class Queue:
@@ -63,13 +81,34 @@ class Queue:
         self._url = url
 
     def send(self, analysis_id: str, request_id: str) -> None:
-        self._sqs.send_message(QueueUrl=self._url, MessageBody=json.dumps({"analysis_id": analysis_id, "request_id": request_id}))
+        """Sends the analysis's token. Sent twice, it is one token all the same."""
+        self._send({"analysis_id": analysis_id, "request_id": request_id})
+
+    def send_copy(self, upload_id: str) -> None:
+        """Asks for the copy of an upload's source."""
+        self._send({"copy_upload_id": upload_id})
+
+    def _send(self, document: dict[str, str]) -> None:
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=json.dumps(document))
 
     def receive(self) -> Message | None:
         """The next message, or None after LONG_POLL seconds without one."""
-        answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=1, WaitTimeSeconds=LONG_POLL)
+        answer: Any = self._sqs.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=1,
+            WaitTimeSeconds=LONG_POLL,
+            MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+        )
         for message in answer.get("Messages", []):
-            return Message(parse(message.get("Body", "")), message.get("ReceiptHandle", ""), message.get("MessageId", ""))
+            attributes = message.get("Attributes", {})
+            return Message(
+                parse(message.get("Body", "")),
+                message.get("ReceiptHandle", ""),
+                message.get("MessageId", ""),
+                message.get("Body", ""),
+                int(attributes.get("SentTimestamp", 0)) / 1000,
+                int(attributes.get("ApproximateReceiveCount", 1)),
+            )
         return None
 
     def done(self, message: Message) -> None:
@@ -79,14 +118,25 @@ class Queue:
         """Hides the message for so long from now on; 0 gives it back at once."""
         self._sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=message.receipt, VisibilityTimeout=seconds)
 
+    def again(self, message: Message, seconds: int) -> None:
+        """Gives the message back, to come again after so many seconds (up to 900)."""
+        if message.receives < FRESH_AFTER:
+            self.keep(message, seconds)
+            return
+        # Two of them are better than none.
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=message.body, DelaySeconds=seconds)
+        self.done(message)
+
 
 def parse(body: str) -> Work:
     """What a message asks for."""
     try:
         document = json.loads(body)
         if "analysis_id" in document:
-            analysis_id, request_id = document["analysis_id"], document.get("request_id", "")
-            return RunAnalysis(analysis_id, str(request_id)) if _ULID.fullmatch(analysis_id) else Malformed()
+            token, request_id = document["analysis_id"], document.get("request_id", "")
+            return RunAnalysis(token, str(request_id)) if _ULID.fullmatch(token) else Malformed()
+        if "copy_upload_id" in document:
+            return CopyUpload(document["copy_upload_id"]) if _ULID.fullmatch(document["copy_upload_id"]) else Malformed()
         if document.get("Event") == "s3:TestEvent":
             return Nothing()
         if "detail-type" in document:

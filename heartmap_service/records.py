@@ -25,8 +25,8 @@ _DOCUMENTS = frozenset({"visibility", "options", "config", "files", "summary", "
 class Upload:
     """``bytes`` is the size that was declared; ``multipart_id`` is S3's, of an upload in parts of ``part_bytes``.
 
-    ``source`` is the S3 URI of an object that is copied instead of an upload. ``checks`` counts the checks that were begun;
-    ``dataset`` is what the last one found, scan.Facts as a document.
+    ``source`` is the S3 URI of an object that is copied instead of an upload. ``checks`` counts the checks that were begun since
+    the last verdict; ``dataset`` is what that one found, scan.Facts as a document. ``expires_at`` is in seconds since the epoch.
     """
 
     upload_id: str
@@ -46,6 +46,7 @@ class Upload:
     dataset: dict[str, Any] | None = None
     code: str | None = None
     detail: str | None = None
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,11 @@ Unset and empty mean the same. A missing or malformed setting refuses the start 
 """
 
 import tempfile
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import DirectoryPath, Field, ValidationError, field_validator
+from pydantic import DirectoryPath, Field, FilePath, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lambda_authorizer.assertion import decode_keys
@@ -63,9 +64,19 @@ class WorkerSettings(ServiceSettings):
 
 
 class ApiSettings(ServiceSettings):
-    """``assertion_keys`` is the JSON of the service's secret, ``{"assertion_keys": {key_id: base64 of 32 bytes}}``."""
+    """``assertion_keys`` is the JSON of the service's secret, ``{"assertion_keys": {key_id: base64 of 32 bytes}}``, and has to be
+    there where identity comes from assertions."""
 
-    assertion_keys: dict[str, Any] = Field(repr=False)
+    identity: Literal["assertion", "direct"] = "assertion"
+    """Who says who calls: ``assertion``, the authorizer at the gateway; ``direct``, the authorizer's core in this process, whose
+    own variables (lambda_authorizer.config) have to be there as well."""
+    assertion_keys: dict[str, Any] | None = Field(default=None, repr=False, validate_default=True)
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks of what stands in front where identity is direct, in CIDR notation, separated by commas: only their
+    ``X-Forwarded-For`` and ``X-Request-Id`` are believed."""
+    tls_certificate: FilePath | None = None
+    """PEM, with its chain, and its key in ``tls_key``; neither: a self-signed one is made at each start."""
+    tls_key: FilePath | None = Field(default=None, validate_default=True)
     quota_queued_jobs: int = Field(default=20, ge=1)
     """Analyses of one principal that may be queued or running at once."""
     quota_jobs_per_day: int = Field(default=200, ge=1)
@@ -75,14 +86,31 @@ class ApiSettings(ServiceSettings):
     stage: str = "live"
     """API Gateway may send the stage's name to a private integration as the first segment of the path."""
     internal_host: str
-    """The host of the integration's URI: the only Host header that is answered."""
+    """The host of the integration's URI: the only Host header that is answered. Where identity is direct, the name that callers
+    use; whatever stands in front leaves their Host as it is."""
     bind_address: str = "127.0.0.1"
     port: int = Field(default=8443, ge=1, le=65535)
 
     @field_validator("assertion_keys")
     @classmethod
-    def _decode(cls, secret: dict[str, Any]) -> dict[str, bytes]:
-        return decode_keys(secret.get("assertion_keys"))
+    def _decode(cls, secret: dict[str, Any] | None, info: ValidationInfo) -> dict[str, bytes] | None:
+        if secret is not None:
+            return decode_keys(secret.get("assertion_keys"))
+        if info.data.get("identity") != "direct":
+            raise ValueError("required, unless HEARTMAP_IDENTITY is direct")
+        return None
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, text: Any) -> Any:
+        return [network.strip() for network in text.split(",")] if isinstance(text, str) else text
+
+    @field_validator("tls_key")
+    @classmethod
+    def _both(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("tls_certificate") is None):
+            raise ValueError("set HEARTMAP_TLS_CERTIFICATE and HEARTMAP_TLS_KEY, or neither")
+        return key
 
 
 Settings = TypeVar("Settings", bound=ServiceSettings)

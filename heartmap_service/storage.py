@@ -7,15 +7,19 @@ longer.
 import base64
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from botocore.exceptions import ClientError
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+_log = structlog.get_logger()
 
 URL_SECONDS = 900
 CHUNK = 4 * 1024 * 1024
@@ -48,10 +52,24 @@ class PresignedPost(NamedTuple):
     fields: dict[str, str]
 
 
+class Downloaded(NamedTuple):
+    """What a download wrote. ``sha256`` in hex."""
+
+    bytes: int
+    sha256: str
+
+
 class Part(NamedTuple):
     number: int
     etag: str
     bytes: int
+
+
+class Source(NamedTuple):
+    """An object that is already in S3."""
+
+    bucket: str
+    key: str
 
 
 class StoredFile(NamedTuple):
@@ -60,6 +78,20 @@ class StoredFile(NamedTuple):
     name: str
     bytes: int
     sha256: str
+
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html. S3 takes any key of 1 to 1,024 bytes; what cannot
+# be printed is left out, so that a log shows all of it.
+_SOURCE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.ASCII)
+LONGEST_KEY = 1024
+
+
+def parse_source(uri: str) -> Source:
+    """The object of an S3 URI, ``s3://bucket/key``. Raises ValueError for what is none."""
+    match = _SOURCE.fullmatch(uri)
+    if match is None or not match[2].isprintable() or len(match[2].encode("utf-8")) > LONGEST_KEY:
+        raise ValueError("not an S3 URI")
+    return Source(match[1], match[2])
 
 
 class Uploads:
@@ -117,12 +149,24 @@ class Uploads:
             raise
 
     def complete_multipart(self, upload_id: str, multipart_id: str, parts: Iterable[Part]) -> None:
-        self._s3.complete_multipart_upload(
-            Bucket=self._bucket,
-            Key=self.key(upload_id),
-            UploadId=multipart_id,
-            MultipartUpload={"Parts": [{"PartNumber": part.number, "ETag": part.etag} for part in parts]},
-        )
+        """Nothing happens when another call was first."""
+        try:
+            self._s3.complete_multipart_upload(
+                Bucket=self._bucket,
+                Key=self.key(upload_id),
+                UploadId=multipart_id,
+                MultipartUpload={"Parts": [{"PartNumber": part.number, "ETag": part.etag} for part in parts]},
+            )
+        except ClientError as error:
+            if _code(error) != "NoSuchUpload":
+                raise
+
+    def abort_multipart(self, upload_id: str, multipart_id: str) -> None:
+        """Gives up a multipart upload that is not used. What is left of one goes by the bucket's lifecycle."""
+        try:
+            self._s3.abort_multipart_upload(Bucket=self._bucket, Key=self.key(upload_id), UploadId=multipart_id)
+        except (BotoCoreError, ClientError):
+            _log.warning("unused multipart upload not aborted", upload_id=upload_id, exc_info=True)
 
     def size(self, upload_id: str) -> int | None:
         """Bytes of the object; None when there is none. The bucket lists also an object that nobody may read yet."""
@@ -130,23 +174,60 @@ class Uploads:
         listed = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1).get("Contents", [])
         return next((found.get("Size", 0) for found in listed if found.get("Key") == key), None)
 
-    def download(self, upload_id: str, destination: Path, *, most: int, wanted: Callable[[], bool]) -> bool:
-        """False when there is no such object. ``wanted`` is asked every CHUNK bytes.
+    def copy_from(self, source: str, upload_id: str, *, most: int, request_id: str) -> bool:
+        """Copies the object at the S3 URI ``source`` within S3; False when there is none that the service may read.
+
+        Raises ObjectTooLarge for one of more than ``most`` bytes, before anything is copied.
+        """
+        origin = parse_source(source)
+        try:
+            head = self._s3.head_object(Bucket=origin.bucket, Key=origin.key)
+        except ClientError as error:
+            if _code(error) in _MISSING or _code(error) in _UNREADABLE:
+                return False
+            raise
+        if head["ContentLength"] > most:
+            raise ObjectTooLarge
+        try:
+            self._s3.copy(
+                {"Bucket": origin.bucket, "Key": origin.key},
+                self._bucket,
+                self.key(upload_id),
+                ExtraArgs={
+                    # What was just measured, and no other.
+                    "CopySourceIfMatch": head["ETag"],
+                    "MetadataDirective": "REPLACE",
+                    "Metadata": {"request-id": request_id},
+                    # The tags of an upload are the malware scan's word.
+                    "TaggingDirective": "REPLACE",
+                },
+            )
+        except ClientError as error:
+            if _code(error) in _MISSING or _code(error) == "InvalidObjectState":
+                return False
+            raise
+        return True
+
+    def download(self, upload_id: str, destination: Path, *, most: int, wanted: Callable[[], bool]) -> Downloaded | None:
+        """None when there is no such object. ``wanted`` is asked every CHUNK bytes.
 
         Raises ObjectTooLarge before the first byte when there are more than ``most``, ObjectWithheld, and DownloadStopped when
         it is no longer wanted.
         """
         answer = self._open(upload_id)
         if answer is None:
-            return False
+            return None
+        digest, written = hashlib.sha256(), 0
         with contextlib.closing(answer["Body"]) as body, destination.open("wb") as file:
             if answer["ContentLength"] > most:
                 raise ObjectTooLarge
             for chunk in body.iter_chunks(CHUNK):
                 file.write(chunk)
+                digest.update(chunk)
+                written += len(chunk)
                 if not wanted():
                     raise DownloadStopped
-        return True
+        return Downloaded(written, digest.hexdigest())
 
     def _open(self, upload_id: str) -> "GetObjectOutputTypeDef | None":
         """The object; None when there is none. Raises ObjectWithheld."""
@@ -215,6 +296,8 @@ class Results:
 
 
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+# A HEAD has no body, and with it no better code than its status.
+_UNREADABLE = frozenset({"403", "AccessDenied", "Forbidden"})
 _CONTENT_TYPES = {
     ".png": "image/png",
     ".csv": "text/csv; charset=utf-8",

@@ -1,5 +1,5 @@
 """The API's certificate. The load balancer speaks TLS to its targets but does not validate them, so one made at each start will
-do."""
+do; where callers come to the service itself, it has one of their trust, in files."""
 
 import tempfile
 from collections.abc import Iterator

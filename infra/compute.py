@@ -250,7 +250,7 @@ class _Task:
     """What tells the two tasks apart.
 
     ``cpu`` in CPU units, ``memory`` in MiB, ``disk`` in GiB with None for what every task has, ``stop_seconds`` between SIGTERM
-    and SIGKILL.
+    and SIGKILL. ``environment`` is what it alone is told.
     """
 
     purpose: str
@@ -259,6 +259,7 @@ class _Task:
     memory: int
     disk: int | None
     stop_seconds: int
+    environment: Mapping[str, str]
     secrets: Mapping[str, Input[str]]
     statements: Sequence[Statement]
     listens: bool
@@ -374,6 +375,11 @@ class Services(pulumi.ComponentResource):
             memory=settings.api_memory,
             disk=None,
             stop_seconds=API_STOP_SECONDS,
+            environment={
+                "HEARTMAP_QUOTA_QUEUED_JOBS": str(settings.quota_queued_jobs),
+                "HEARTMAP_QUOTA_JOBS_PER_DAY": str(settings.quota_jobs_per_day),
+                "HEARTMAP_QUOTA_UPLOAD_BYTES_PER_DAY": str(settings.quota_upload_bytes_per_day),
+            },
             secrets={"HEARTMAP_ASSERTION_KEYS": self._args.secrets.service_parameter_arn},
             statements=self._api_statements(),
             listens=True,
@@ -388,6 +394,7 @@ class Services(pulumi.ComponentResource):
             memory=settings.worker_memory,
             disk=math.ceil(EVERY_TASKS_DISK_GIB + DISK_PER_INPUT * settings.max_upload_bytes / GIB),
             stop_seconds=WORKER_STOP_SECONDS,
+            environment={},
             secrets={},
             statements=self._worker_statements(),
             listens=False,
@@ -408,7 +415,12 @@ class Services(pulumi.ComponentResource):
             "HEARTMAP_QUEUE_URL": args.queue.url,
             "HEARTMAP_MAX_UPLOAD_BYTES": str(args.settings.max_upload_bytes),
             "HEARTMAP_JOB_MEMORY_BYTES": str(args.settings.job_memory_bytes),
+            # The API tells what an analysis will cost there.
+            "HEARTMAP_WORKER_CPU": str(args.settings.worker_cpu),
+            "HEARTMAP_WORKER_MEMORY": str(args.settings.worker_memory),
         }
+        if args.settings.import_buckets:
+            environment["HEARTMAP_IMPORT_BUCKETS"] = ",".join(args.settings.import_buckets)
         return environment if args.settings.is_local else environment | IN_A_CONTAINER
 
     def _task_definition(self, task: _Task) -> Output[str]:
@@ -462,7 +474,7 @@ class Services(pulumi.ComponentResource):
         return definition.arn
 
     def _container(self, task: _Task, logs: aws.cloudwatch.LogGroup) -> dict[str, Any]:
-        environment = self._environment()
+        environment = {**self._environment(), **task.environment}
         container: dict[str, Any] = {
             "name": task.purpose,
             "image": self._args.image.uri,
@@ -544,19 +556,21 @@ class Services(pulumi.ComponentResource):
             ),
             Statement(
                 sid="Jobs",
+                # A transaction needs the right to each of its parts.
                 actions=(
                     "dynamodb:BatchGetItem",
+                    "dynamodb:ConditionCheckItem",
                     "dynamodb:DeleteItem",
                     "dynamodb:GetItem",
                     "dynamodb:PutItem",
-                    "dynamodb:Query",
                     "dynamodb:UpdateItem",
                 ),
-                resources=(jobs.arn, Output.concat(jobs.arn, "/index/", LISTING_INDEX)),
+                resources=(jobs.arn,),
             ),
+            self._listing(),
             Statement(
                 sid="Configuration",
-                actions=("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"),
+                actions=("dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"),
                 resources=(config.arn,),
             ),
             Statement(sid="Queue", actions=("sqs:GetQueueAttributes", "sqs:SendMessage"), resources=(args.queue.arn,)),
@@ -574,16 +588,30 @@ class Services(pulumi.ComponentResource):
                 reason="an upload's id is made when it is asked for",
             ),
             self._missing_uploads(),
+            *self._imports(),
             Statement(
                 sid="Results",
                 actions=("s3:AbortMultipartUpload", "s3:PutObject"),
                 resources=(Output.concat(args.buckets.results.arn, "/", RESULTS_PREFIX, "*"),),
                 reason="an analysis's id is made when it is asked for",
             ),
-            Statement(sid="Jobs", actions=("dynamodb:GetItem", "dynamodb:UpdateItem"), resources=(args.tables.jobs.arn,)),
+            Statement(
+                sid="Jobs",
+                # A claim, and the end of an analysis, are transactions: they need the right to each of their parts.
+                actions=(
+                    "dynamodb:ConditionCheckItem",
+                    "dynamodb:DeleteItem",
+                    "dynamodb:GetItem",
+                    "dynamodb:PutItem",
+                    "dynamodb:UpdateItem",
+                ),
+                resources=(args.tables.jobs.arn,),
+            ),
+            self._listing(),
             Statement(
                 sid="Queue",
-                actions=("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"),
+                # It sends a message anew that has come back often, before it would become a dead letter.
+                actions=("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage", "sqs:SendMessage"),
                 resources=(args.queue.arn,),
             ),
             Statement(
@@ -593,6 +621,34 @@ class Services(pulumi.ComponentResource):
                 reason="a task's id is made when it starts",
             ),
             self._data_key(),
+        ]
+
+    def _listing(self) -> Statement:
+        """Lists of what one may see, and of what is queued, in its order."""
+        index = Output.concat(self._args.tables.jobs.arn, "/index/", LISTING_INDEX)
+        return Statement(sid="Listing", actions=("dynamodb:Query",), resources=(index,))
+
+    def _imports(self) -> list[Statement]:
+        """Reading what others let be read, and writing it where uploads are. Its tags stay behind: of an upload they are the
+        malware scan's word."""
+        partition = self._args.names.partition
+        buckets = [f"arn:{partition}:s3:::{bucket}" for bucket in self._args.settings.import_buckets]
+        if not buckets:
+            return []
+        return [
+            Statement(
+                sid="Imports",
+                actions=("s3:GetObject",),
+                resources=[f"{bucket}/*" for bucket in buckets],
+                reason="which object is analysed, people say",
+            ),
+            Statement(sid="MissingImports", actions=("s3:ListBucket",), resources=buckets),
+            Statement(
+                sid="Copies",
+                actions=("s3:AbortMultipartUpload", "s3:PutObject"),
+                resources=(Output.concat(self._args.buckets.uploads.arn, "/", UPLOADS_PREFIX, "*"),),
+                reason="an upload's id is made when it is asked for",
+            ),
         ]
 
     def _missing_uploads(self) -> Statement:

@@ -43,7 +43,9 @@ UNFINISHED_UPLOADS_KEPT_DAYS = 2
 
 VISIBILITY_SECONDS = 120
 """How long a message that a worker took stays hidden; the worker prolongs it while it works."""
-RECEIVES_BEFORE_DEAD = 3
+RECEIVES_BEFORE_DEAD = 10
+"""How often a message may come back. How often an analysis or a check is tried is counted in its own record, which ends with a
+reason; dead letters are for what cannot even be read or begun, and every worker that dies costs one of these as well."""
 DEAD_LETTERS_KEPT_SECONDS = 14 * 24 * 3600
 
 EVENTS = "events.amazonaws.com"
@@ -516,7 +518,7 @@ class QueueArgs:
 
 
 class Queue(pulumi.ComponentResource):
-    """Work for the workers: a message for each new upload and each analysis; what fails three times is a dead letter."""
+    """Work for the workers: a message for each new upload and each analysis; what nobody can work on is a dead letter at last."""
 
     url: Output[str]
     arn: Output[str]

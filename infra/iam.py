@@ -18,8 +18,8 @@ TYPE_ROLE = "heartmap:iam:ServiceRole"
 
 _ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9*]+")
 _SID = re.compile(r"[A-Za-z0-9]+")
-# All resources of a service, or all of one kind in an account.
-_EVERYTHING = re.compile(r"\*|arn:[^:]*:[^:]*:[^:]*:[^:]*:([a-z-]+[/:])?\*")
+# All resources of a service, or all of one kind in an account. What comes before the slash is no kind in S3, but a bucket.
+_EVERYTHING = re.compile(r"\*|arn:[^:]*:[^:]*:[^:]*:[^:]*:\*|arn:[^:]*:(?!s3:)[^:]*:[^:]*:[^:]*:[a-z-]+[/:]\*")
 
 # Whoever may do one of these to the right resource can make rights of it that nobody gave him.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
@@ -131,6 +132,7 @@ class NetworkArgs:
 
     ``endpoint_zones`` of these have interface endpoints, which cost by the hour and zone; the others reach them across.
     ``bastion`` and ``vpn`` say who else reaches the load balancer. ``existing`` is a VPC to use instead of making one.
+    ``import_buckets`` may be read from inside, whoever's they are.
     """
 
     names: Names
@@ -141,6 +143,7 @@ class NetworkArgs:
     bastion: bool
     vpn: bool
     existing: ExistingNetwork | None
+    import_buckets: Sequence[str]
 
 
 class Network(pulumi.ComponentResource):
@@ -314,7 +317,35 @@ class Network(pulumi.ComponentResource):
                     reason="https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html#ecr-minimum-s3-perms",
                 )
             )
+            statements += self._imports()
         return document(*statements)
+
+    def _imports(self) -> list[Statement]:
+        """What this account may read of the buckets that others gave: objects, and whether there is one."""
+        names = self._args.names
+        buckets = [f"arn:{names.partition}:s3:::{bucket}" for bucket in self._args.import_buckets]
+        if not buckets:
+            return []
+        conditions = {"StringEquals": {"aws:PrincipalAccount": names.account}}
+        everyone: dict[Literal["AWS", "Service"], tuple[str, ...]] = {"AWS": ("*",)}
+        return [
+            Statement(
+                sid="Imports",
+                principals=everyone,
+                actions=("s3:GetObject",),
+                resources=[f"{bucket}/*" for bucket in buckets],
+                conditions=conditions,
+                reason="which object is analysed, people say; their bucket's own policy has to agree",
+            ),
+            Statement(
+                sid="MissingImports",
+                principals=everyone,
+                actions=("s3:ListBucket",),
+                resources=buckets,
+                conditions=conditions,
+                reason="an endpoint's policy grants nothing; the principals are bound by their account",
+            ),
+        ]
 
     def _gateway_endpoints(self, route_table: aws.ec2.RouteTable) -> None:
         for service in GATEWAY_ENDPOINTS:

@@ -432,6 +432,7 @@ def _network(
         bastion=settings.bastion,
         vpn=settings.vpn is not Vpn.OFF,
         existing=existing,
+        import_buckets=settings.import_buckets,
     )
 
 

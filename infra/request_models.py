@@ -11,9 +11,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from heartmap_service.analyses import NewAnalysis, NewVisibility
+from heartmap_service.analyses import NewAnalysis
 from heartmap_service.configuration import ConfigChange
 from heartmap_service.uploads import NewUpload, PartNumbers, SentParts
+from heartmap_service.visibility import NewVisibility
 from lambda_authorizer.access_policy import SCOPES
 from lambda_keys import bodies
 
@@ -56,6 +57,7 @@ class KeyRotation(BaseModel):
 BODIES: dict[tuple[str, str], type[BaseModel]] = {
     ("POST", "/config"): ConfigChange,
     ("POST", "/uploads"): NewUpload,
+    ("PATCH", "/uploads/{upload_id}"): NewVisibility,
     ("POST", "/uploads/{upload_id}/parts"): PartNumbers,
     ("POST", "/uploads/{upload_id}/complete"): SentParts,
     ("POST", "/analyses"): NewAnalysis,
@@ -99,6 +101,9 @@ def _translated(given: Mapping[str, Any], definitions: Mapping[str, Any]) -> dic
                 translated[word] = value if isinstance(value, bool) else _translated(value, definitions)
             case "const":
                 translated["enum"] = [value]
+            case "exclusiveMaximum" | "exclusiveMinimum" if (bound := word[9:].lower()) not in given:
+                # In draft 4 a word that says how the bound beside it is meant.
+                translated |= {word: True, bound: value}
             case _ if word in _SAME:
                 translated[word] = value
             case _ if word not in _LEFT_OUT:

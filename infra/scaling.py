@@ -1,5 +1,6 @@
 """How many tasks run: the API follows its load and the working hours, the workers follow the queue, from none upwards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
 
@@ -7,7 +8,6 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
-from infra.alarms import MetricAlarm, alarm_on_metric
 from infra.compute import LoadBalancer, Services
 from infra.data import Queue
 from infra.naming import Names
@@ -19,19 +19,19 @@ TYPE_WORKER = "heartmap:scaling:WorkerScaling"
 CPU_PERCENT = 60
 REQUESTS_PER_TASK = 1200
 """A minute: what waits for DynamoDB and SQS takes no CPU, so that the one measure does not stand for the other."""
-MESSAGES_PER_TASK = 1
-"""A worker runs one job at a time, for minutes."""
-
 SCALE_OUT_SECONDS = 60
 SCALE_IN_SECONDS = 300
-WAKE_SECONDS = 300
-"""In which a first worker starts, and takes what it was started for."""
 
-# The SDK names the parts of a metric by where they stand.
-_PolicyMetric = aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationCustomizedMetricSpecificationMetricArgs
-_Stat = aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationCustomizedMetricSpecificationMetricMetricStatArgs
-_Metric = aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationCustomizedMetricSpecificationMetricMetricStatMetricArgs
-_Dimension = aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationCustomizedMetricSpecificationMetricMetricStatMetricDimensionArgs  # fmt: skip # noqa: E501
+# Of the workers: docs/scaling.md has the simulation that chose these.
+WORKER_STEPS = 13
+"""Each doubles what the one before adds, so that the last one adds as many tasks as an account can have."""
+WORKER_COOLDOWN_SECONDS = 180
+"""In which a task that was asked for has started, and CloudWatch knows of it."""
+OUT_PERIODS, IN_PERIODS = 1, 4
+"""Of a minute. Too few workers keep people waiting; too many cost the last minutes of a task that might be needed again."""
+
+_Query, _QueryMetric = aws.cloudwatch.MetricAlarmMetricQueryArgs, aws.cloudwatch.MetricAlarmMetricQueryMetricArgs
+_Step = aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustmentArgs
 
 
 def _scalable(
@@ -136,13 +136,13 @@ class WorkerScalingArgs:
 
 
 class WorkerScaling(pulumi.ComponentResource):
-    """As many workers as there are jobs, waiting or running.
+    """As many workers as there are jobs, waiting or running, from none upwards.
 
-    The backlog of each task is what there is to do by the tasks that run. Without any it is not a number, and nothing follows
-    from it: a step goes from none to one as soon as a message waits, and on for as long as one does. A task with a job is
-    protected (heartmap_service.protection), so that scaling in ends those that idle. That CloudWatch hears of the queue also
-    after a quiet night is the API's doing (heartmap_service.awake).
-    https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-target-tracking-metric-math.html
+    What counts is how many jobs there are beyond the tasks that were asked for, started or not: a task takes longer to start than
+    the next look, and what looked at the running ones alone would ask for the same task again. Each step adds or takes as many as
+    are surely missing or idle. A task with a job is protected (heartmap_service.protection), so that scaling in ends those that
+    idle. That CloudWatch hears of the queue also after a quiet night is the API's doing (heartmap_service.awake).
+    https://docs.aws.amazon.com/autoscaling/application/userguide/step-scaling-policy-overview.html
     """
 
     def __init__(self, name: str, args: WorkerScalingArgs, opts: ResourceOptions | None = None) -> None:
@@ -157,51 +157,41 @@ class WorkerScaling(pulumi.ComponentResource):
             settings.worker_tasks_max,
             self._child,
         )
-        configuration = aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationArgs(
-            target_value=MESSAGES_PER_TASK,
-            scale_out_cooldown=SCALE_OUT_SECONDS,
-            scale_in_cooldown=SCALE_IN_SECONDS,
-            customized_metric_specification=(
-                aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationCustomizedMetricSpecificationArgs(
-                    metrics=self._backlog_of_a_task()
-                )
-            ),
+        sizes = [2**number for number in range(WORKER_STEPS)]
+        self._step(
+            target,
+            "worker-out",
+            "waiting + running - FILL(desired, 0)",
+            "Jobs without a worker: adds workers. Nothing to look after",
+            OUT_PERIODS,
+            dict(zip(sizes, sizes, strict=True)),
         )
-        _tracking("worker-backlog", args.names.of("worker-backlog"), target, configuration, self._child)
-        self._wake(target)
+        self._step(
+            target,
+            "worker-in",
+            "FILL(desired, 0) - waiting - running",
+            "Workers without a job: takes some away. Nothing to look after",
+            IN_PERIODS,
+            # By halves, so that a job that comes just then finds one.
+            {size: -max(1, size // 2) for size in sizes},
+        )
         self.register_outputs({})
 
-    @property
-    def _queue_name(self) -> Output[str]:
-        return self._args.queue.arn.apply(lambda arn: arn.rpartition(":")[2])
-
-    def _backlog_of_a_task(self) -> list[_PolicyMetric]:
-        services = self._args.services
-        queue = [_Dimension(name="QueueName", value=self._queue_name)]
-        service = [
-            _Dimension(name="ClusterName", value=services.cluster_name),
-            _Dimension(name="ServiceName", value=services.worker_name),
-        ]
-
-        def metric(id_: str, namespace: str, name: str, stat: str, dimensions: list[_Dimension]) -> _PolicyMetric:
-            measured = _Metric(namespace=namespace, metric_name=name, dimensions=dimensions)
-            return _PolicyMetric(id=id_, metric_stat=_Stat(metric=measured, stat=stat), return_data=False)
-
-        return [
-            metric("waiting", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", queue),
-            metric("running", "AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "Maximum", queue),
-            metric("tasks", "ECS/ContainerInsights", "RunningTaskCount", "Average", service),
-            _PolicyMetric(id="backlog", expression="(waiting + running) / tasks", label="Jobs of each task", return_data=True),
-        ]
-
-    def _wake(self, target: aws.appautoscaling.Target) -> None:
-        names = self._args.names
-        step = aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustmentArgs(
-            metric_interval_lower_bound="0", scaling_adjustment=1
-        )
+    def _step(
+        self,
+        target: aws.appautoscaling.Target,
+        name: str,
+        expression: str,
+        description: str,
+        periods: int,
+        steps: Mapping[int, int],
+    ) -> None:
+        """``steps`` says, of the values of ``expression`` from which another step holds, how many tasks are added."""
+        names, child, least = self._args.names, self._child, min(steps)
+        ends = [str(value - least) for value in sorted(steps)]
         policy = aws.appautoscaling.Policy(
-            "worker-wake",
-            name=names.of("worker-wake"),
+            name,
+            name=names.of(name),
             policy_type="StepScaling",
             service_namespace=target.service_namespace,
             scalable_dimension=target.scalable_dimension,
@@ -209,18 +199,41 @@ class WorkerScaling(pulumi.ComponentResource):
             step_scaling_policy_configuration=aws.appautoscaling.PolicyStepScalingPolicyConfigurationArgs(
                 adjustment_type="ChangeInCapacity",
                 metric_aggregation_type="Maximum",
-                cooldown=WAKE_SECONDS,
-                step_adjustments=[step],
+                cooldown=WORKER_COOLDOWN_SECONDS,
+                # A step is bounded by how far the value is above the alarm's threshold.
+                step_adjustments=[
+                    _Step(metric_interval_lower_bound=lower, metric_interval_upper_bound=upper, scaling_adjustment=steps[value])
+                    for value, lower, upper in zip(sorted(steps), ends, [*ends[1:], None], strict=True)
+                ],
             ),
-            opts=self._child,
+            opts=child,
         )
-        waiting = MetricAlarm(
-            name="worker-wake",
-            description="A job waits: adds a worker. Nothing to look after",
-            namespace="AWS/SQS",
-            metric="ApproximateNumberOfMessagesVisible",
-            dimensions={"QueueName": self._queue_name},
-            statistic="Maximum",
-            seconds=60,
+        aws.cloudwatch.MetricAlarm(
+            name,
+            name=names.of(name),
+            alarm_description=description,
+            metric_queries=[*self._measured(), _Query(id="jobs", expression=expression, label=description, return_data=True)],
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            threshold=least,
+            evaluation_periods=periods,
+            # A queue of which CloudWatch hears nothing has no messages.
+            treat_missing_data="notBreaching",
+            actions_enabled=True,
+            alarm_actions=[policy.arn],
+            opts=child,
         )
-        alarm_on_metric(names, waiting, policy.arn, self._child)
+
+    def _measured(self) -> list[_Query]:
+        services = self._args.services
+        queue = {"QueueName": self._args.queue.arn.apply(lambda arn: arn.rpartition(":")[2])}
+        service = {"ClusterName": services.cluster_name, "ServiceName": services.worker_name}
+
+        def metric(id_: str, namespace: str, name: str, stat: str, dimensions: Mapping[str, Input[str]]) -> _Query:
+            measured = _QueryMetric(namespace=namespace, metric_name=name, dimensions=dimensions, period=60, stat=stat)
+            return _Query(id=id_, metric=measured, return_data=False)
+
+        return [
+            metric("waiting", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", queue),
+            metric("running", "AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "Maximum", queue),
+            metric("desired", "ECS/ContainerInsights", "DesiredTaskCount", "Average", service),
+        ]

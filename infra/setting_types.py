@@ -38,6 +38,9 @@ REGIONS = (
     "us-west-1", "us-west-2",
 )  # fmt: skip
 
+# Each is named in policies, whose length has a limit.
+IMPORT_BUCKETS = 20
+
 DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
 
@@ -191,6 +194,21 @@ def _time_zone(value: str) -> str:
     return value
 
 
+def _bucket(value: str) -> str:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
+    label = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+    is_address = re.fullmatch(r"[0-9.]+", value)
+    if not 3 <= len(value) <= 63 or is_address or not re.fullmatch(rf"{label}(\.{label})*", value):
+        raise rule("must hold names of buckets: 3 to 63 lower-case letters, digits, hyphens and dots, without s3:// or a path")
+    return value
+
+
+def _buckets(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) != len(value) or len(value) > IMPORT_BUCKETS:
+        raise rule(f"must be a list of at most {IMPORT_BUCKETS} different buckets")
+    return value
+
+
 def _roles(value: object) -> object:
     entries = _from_json(value)
     if not isinstance(entries, list):
@@ -223,6 +241,9 @@ Networks6 = Annotated[tuple[IPv6Network, ...], BeforeValidator(_from_json), Afte
 Hours = Annotated[WorkingHours | None, BeforeValidator(_hours)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Roles = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_roles)]
+BucketNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_bucket)], ...], BeforeValidator(_from_json), AfterValidator(_buckets)
+]
 Scopes = Annotated[tuple[str, ...], BeforeValidator(_from_json), AfterValidator(_scopes)]
 SubnetId = Annotated[str, matches(r"subnet-[0-9a-f]{8,17}", "must hold ids of subnets, such as subnet-0123456789abcdef0")]
 SubnetIds = Annotated[tuple[SubnetId, ...], BeforeValidator(_from_json)]

@@ -21,6 +21,7 @@ from infra.setting_types import (
     MIB,
     RETENTION_DAYS,
     AnonymousNetworks,
+    BucketNames,
     Environment,
     Federation,
     HostName,
@@ -127,7 +128,11 @@ class Settings(BaseModel):
     log_level: LogLevel
 
     max_upload_bytes: Annotated[int, Field(ge=MIB, le=5 * GIB)]
+    import_buckets: BucketNames
     job_memory_bytes: Annotated[int, Field(ge=2 * GIB)]
+    quota_queued_jobs: Annotated[int, Field(ge=1, le=10_000)]
+    quota_jobs_per_day: Annotated[int, Field(ge=1, le=1_000_000)]
+    quota_upload_bytes_per_day: Annotated[int, Field(ge=MIB, le=1024**2 * GIB)]
     malware_scan: bool
     deletion_protection: bool
     decommission: bool
@@ -141,6 +146,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
         self._sizes_agree()
+        self._uploads_agree()
         self._networks_agree()
         self._domain_agrees()
         self._sign_in_agrees()
@@ -173,6 +179,15 @@ class Settings(BaseModel):
             raise _agree("deletion_protection", True, "must be false to decommission the stack")
         if 0 < self.secret_rotation_days < 30:
             raise _agree("secret_rotation_days", self.secret_rotation_days, "must be 30 to 365, or 0 for never")
+
+    def _uploads_agree(self) -> None:
+        if self.quota_upload_bytes_per_day < self.max_upload_bytes:
+            rule = f"must not be less than max_upload_bytes, {self.max_upload_bytes}: nobody could upload as much in a day"
+            raise _agree("quota_upload_bytes_per_day", self.quota_upload_bytes_per_day, rule)
+        for bucket in self.import_buckets:
+            if bucket.startswith(tuple(f"{PROJECT}-{environment}-" for environment in Environment)):
+                # Whoever may upload would read other people's results by it, and the records of who did what.
+                raise _agree("import_buckets", list(self.import_buckets), f"must not name a bucket of the stacks' own: {bucket}")
 
     def _networks_agree(self) -> None:
         if self.endpoint_zones > self.availability_zones:

@@ -8,7 +8,9 @@ from operator_cli.answers import Analyses, Analysis, Results
 from operator_cli.api import Api
 from operator_cli.errors import CliError, Interrupted, WrongUse
 from operator_cli.output import Output
+from operator_cli.pages import pages
 from operator_cli.polling import poll
+from operator_cli.resumption import new_key
 from operator_cli.storage import Storage, safe_name
 from operator_cli.vocabulary import AnalysisType
 
@@ -29,18 +31,22 @@ def parse_options(texts: list[str]) -> dict[str, Any]:
     return options
 
 
-def start(api: Api, upload_id: str, kind: AnalysisType, options: dict[str, Any]) -> Analysis:
-    """Queue an analysis of a checked upload."""
-    return api.call("POST", "/analyses", Analysis, {"upload_id": upload_id, "analysis_type": kind, "options": options})
+def start(
+    api: Api, upload_id: str, kind: AnalysisType, options: dict[str, Any], visibility: str | list[str] | None = None
+) -> Analysis:
+    """Queue an analysis of a checked upload: once, however often the call has to be sent."""
+    body = {"upload_id": upload_id, "analysis_type": kind, "options": options}
+    given = body | ({"visibility": visibility} if visibility is not None else {})
+    return api.call("POST", "/analyses", Analysis, given, key=new_key())
 
 
 def show(api: Api, analysis_id: str) -> Analysis:
     return api.call("GET", f"/analyses/{analysis_id}", Analysis)
 
 
-def every(api: Api) -> list[Analysis]:
-    """The analyses that this user may see."""
-    return api.call("GET", "/analyses", Analyses).analyses
+def every(api: Api, limit: int) -> list[Analysis]:
+    """The newest analyses that this user may see."""
+    return pages(api, "/analyses", Analyses, lambda page: page.analyses, limit)
 
 
 def cancel(api: Api, analysis_id: str) -> Analysis:

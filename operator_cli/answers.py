@@ -34,8 +34,16 @@ class Problem(_Answer):
     errors: list[FieldFault] = []
 
 
+class Estimate(_Answer):
+    """What an analysis will take: ``memory_bytes`` of address space, ``seconds`` of a worker, and their price."""
+
+    memory_bytes: int
+    seconds: int
+    usd: float
+
+
 class UploadTicket(_Answer):
-    """How to send a data set: one form (`url`, `fields`), or, for a large one, parts."""
+    """How to send a data set: one form (`url`, `fields`), or, for a large one, parts. A copy has neither."""
 
     upload_id: Ulid
     url: str | None = None
@@ -59,6 +67,15 @@ class UploadState(_Answer):
     state: Literal["pending", "checking", "accepted", "rejected"]
     code: str | None = None
     detail: str | None = None
+    name: str | None = None
+    visibility: str | list[str] | None = None
+    created_at: str | None = None
+    estimates: dict[str, Estimate] = {}
+
+
+class Uploads(_Answer):
+    uploads: list[UploadState]
+    next_cursor: str | None = None
 
 
 class JobError(_Answer):
@@ -72,6 +89,7 @@ class Analysis(_Answer):
     stage: str | None = None
     progress: float | None = None
     error: JobError | None = None
+    estimate: Estimate | None = None
 
     @property
     def ended(self) -> bool:
@@ -80,6 +98,31 @@ class Analysis(_Answer):
 
 class Analyses(_Answer):
     analyses: list[Analysis]
+    next_cursor: str | None = None
+
+
+class FieldChange(BaseModel):
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+    field: str
+    before: Any = Field(default=None, alias="from")
+    after: Any = Field(default=None, alias="to")
+
+
+class ConfigVersion(_Answer):
+    version: int
+    changed_by: str | None = None
+    changed_at: str | None = None
+    changes: list[FieldChange] = []
+    restored_from: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class ConfigVersions(_Answer):
+    versions: list[ConfigVersion]
+    next_cursor: str | None = None
 
 
 class ResultFile(_Answer):

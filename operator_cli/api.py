@@ -4,7 +4,8 @@ https://docs.aws.amazon.com/general/latest/gr/api-retries.html
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
@@ -19,7 +20,9 @@ from operator_cli.errors import CliError, NotSignedIn, WrongUse
 from operator_cli.transport import is_distrust, unreachable
 
 ATTEMPTS = 4
-LONGEST_PAUSE = 20
+LONGEST_PAUSE = LONGEST_ASKED = 20
+"""Seconds between two tries, and how many of them the service may ask for."""
+NONE: Mapping[str, str] = MappingProxyType({})
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 TRANSIENT = frozenset({502, 503, 504})
 # The authorizer's reason, in a problem document of 403.
@@ -35,6 +38,7 @@ class _Request(NamedTuple):
     url: str
     body: Any
     repeatable: bool
+    headers: Mapping[str, str]
 
 
 class Api:
@@ -48,11 +52,25 @@ class Api:
         self._http = http
         self._sleep = sleep
 
-    def call(self, method: str, path: str, answer: type[Model], body: Any = None, *, repeatable: bool = False) -> Model:
+    def call(
+        self,
+        method: str,
+        path: str,
+        answer: type[Model],
+        body: Any = None,
+        *,
+        repeatable: bool = False,
+        key: str | None = None,
+        headers: Mapping[str, str] = NONE,
+    ) -> Model:
         """The answer to a request, checked. `repeatable`: a POST that the service may get twice without harm.
 
+        With a `key` the service carries the request out once, however often it comes.
+        https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
         Raises CliError when the service refuses or fails, NotSignedIn without a session."""
-        response = self.require(method, path, body, repeatable=repeatable)
+        if key is not None:
+            repeatable, headers = True, {**headers, "Idempotency-Key": key}
+        response = self.require(method, path, body, repeatable=repeatable, headers=headers)
         try:
             return answer.model_validate_json(response.content)
         except ValidationError:
@@ -62,14 +80,18 @@ class Api:
                 next_step="Update heartmapctl to the version of the environment.",
             ) from None
 
-    def require(self, method: str, path: str, body: Any = None, *, repeatable: bool = False) -> httpx.Response:
+    def require(
+        self, method: str, path: str, body: Any = None, *, repeatable: bool = False, headers: Mapping[str, str] = NONE
+    ) -> httpx.Response:
         """The answer to a request, when it is a success. Raises as `call` does."""
-        response = self.send(method, path, body, repeatable=repeatable)
+        response = self.send(method, path, body, repeatable=repeatable, headers=headers)
         if not response.is_success:
             raise refusal(response, self.environment)
         return response
 
-    def send(self, method: str, path: str, body: Any = None, *, repeatable: bool = False) -> httpx.Response:
+    def send(
+        self, method: str, path: str, body: Any = None, *, repeatable: bool = False, headers: Mapping[str, str] = NONE
+    ) -> httpx.Response:
         """Send one request with a valid credential, whatever the status of the answer.
 
         Raises WrongUse for a path that is not one of the service, NotSignedIn when the service does not accept the credential,
@@ -77,7 +99,7 @@ class Api:
         """
         if not path.startswith("/") or path.startswith("//") or "\\" in path or not path.isascii() or not path.isprintable():
             raise WrongUse("The path must begin with one slash and be plain ASCII, as in /analyses.")
-        request = _Request(method, self.environment.api + path, body, repeatable or method in IDEMPOTENT)
+        request = _Request(method, self.environment.api + path, body, repeatable or method in IDEMPOTENT, headers)
         authorization = self._credential.authorization()
         response = self._try(request, authorization)
         if response.status_code == httpx.codes.UNAUTHORIZED:
@@ -108,7 +130,7 @@ class Api:
             raise unreachable(self.environment, request.url, error) from None
 
     def _once(self, request: _Request, authorization: httpx.Auth) -> httpx.Response:
-        headers = {"Accept": "application/json, application/problem+json"}
+        headers = {"Accept": "application/json, application/problem+json", **request.headers}
         return self._http.request(request.method, request.url, json=request.body, headers=headers, auth=authorization)
 
 
@@ -120,8 +142,8 @@ def _last(state: tenacity.RetryCallState) -> httpx.Response:
 def _worth_another(state: tenacity.RetryCallState, *, repeatable: bool) -> bool:
     """Whether trying again is safe and may help.
 
-    429 is refused before the service sees it, and a connection that was never made carried nothing: any method. Otherwise the
-    request may have been carried out, so only what can be repeated.
+    429 is refused before anything is done, and a connection that was never made carried nothing: any method, but nobody waits
+    here for a quota of tomorrow. Otherwise the request may have been carried out, so only what can be repeated.
     """
     assert state.outcome is not None  # noqa: S101  (tenacity sets it before it asks)
     error = state.outcome.exception()
@@ -130,18 +152,25 @@ def _worth_another(state: tenacity.RetryCallState, *, repeatable: bool) -> bool:
             # A certificate that is refused now is refused in a second, too.
             return not is_distrust(error)
         return isinstance(error, httpx.TransportError) and repeatable
-    status = state.outcome.result().status_code
-    return status == httpx.codes.TOO_MANY_REQUESTS or (status in TRANSIENT and repeatable)
+    response = state.outcome.result()
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        return (_asked_pause(response) or 0) <= LONGEST_ASKED
+    return response.status_code in TRANSIENT and repeatable
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
     """Seconds: what Retry-After asks for, else exponential with jitter."""
     outcome = state.outcome
-    if outcome is not None and not outcome.failed:
-        asked = outcome.result().headers.get("retry-after", "")
-        if asked.isascii() and asked.isdigit():
-            return min(float(asked), LONGEST_PAUSE)
+    asked = None if outcome is None or outcome.failed else _asked_pause(outcome.result())
+    if asked is not None:
+        return min(asked, LONGEST_PAUSE)
     return tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE)(state)
+
+
+def _asked_pause(response: httpx.Response) -> float | None:
+    """Seconds that the service asks to wait, where it says them in so many."""
+    asked = response.headers.get("retry-after", "")
+    return float(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else None
 
 
 def _request_id(response: httpx.Response) -> str | None:
@@ -169,11 +198,12 @@ def refusal(response: httpx.Response, environment: Environment) -> CliError:
         f"{message} ({'; '.join(others)})" if others else message,
         code=problem.code or f"http_{status}",
         request_id=problem.request_id or _request_id(response),
-        next_step=_next_step(status, problem, environment),
+        next_step=_next_step(response, problem, environment),
     )
 
 
-def _next_step(status: int, problem: Problem, environment: Environment) -> str | None:
+def _next_step(response: httpx.Response, problem: Problem, environment: Environment) -> str | None:
+    status, asked = response.status_code, _asked_pause(response)
     by_reason = {"key_source": "The API key may not be used from this machine's address: see its ranges, `--from`."}
     by_code = {
         "blocked": "The firewall refused it: are you on a network that this environment allows?",
@@ -182,13 +212,20 @@ def _next_step(status: int, problem: Problem, environment: Environment) -> str |
         "no_such_route": "Check the method and the path.",
         "key_not_found": f"{environment.command('keys', 'list')} shows the keys there are.",
         "signing_key_required": "Give --sign-with FILE: a key with such a scope signs its calls.",
+        "config_changed": f"See what it is now: {environment.command('config', 'history')}",
         "no_such_analysis": f"{environment.command('jobs', 'list')} shows what there is for you to see.",
     }
     by_status = {
         413: f"Send data sets with: {environment.command('upload', 'FILE')}",
-        429: "Wait a minute, then try again.",
+        429: f"Try again {_later(asked)}." if asked and asked > LONGEST_ASKED else "Wait a minute, then try again.",
     }
     step = by_reason.get(problem.reason or "") or by_code.get(problem.code or "") or by_status.get(status)
     if step is None and status >= 500:
         return "Try again; if it stays, give the request id to an administrator."
     return step
+
+
+def _later(seconds: float) -> str:
+    """A time from now on, for people."""
+    count, unit = (-(-seconds // 60), "minute") if seconds < 2 * 3600 else (-(-seconds // 3600), "hour")
+    return f"in {count:.0f} {unit}{'' if count == 1 else 's'}"

@@ -15,7 +15,7 @@ from operator_cli.vocabulary import EnvironmentName
 if TYPE_CHECKING:
     import httpx
 
-    from operator_cli.answers import Analysis, KeyRecord, NewKey
+    from operator_cli.answers import Analysis, ConfigVersion, Estimate, KeyRecord, NewKey, UploadState
     from operator_cli.api import Api
     from operator_cli.credentials import ApiKey
     from operator_cli.storage import Storage
@@ -94,6 +94,7 @@ class Command:
             ("state", analysis.state),
             ("stage", analysis.stage),
             ("progress", None if analysis.progress is None else f"{analysis.progress:.0%}"),
+            ("estimate", _estimate(analysis.estimate)),
             ("error", (analysis.error.detail or analysis.error.code) if analysis.error else None),
         ]
         self.output.result(analysis.document(), lambda: self.output.fields([row for row in rows if row[1] is not None]))
@@ -111,6 +112,46 @@ class Command:
                 self.output.note("No analyses.")
 
         self.output.result({"analyses": [each.document() for each in found]}, show)
+
+    def show_uploads(self, found: Sequence["UploadState"]) -> None:
+        rows = [(each.upload_id, each.state, each.name, _who(each.visibility), each.created_at) for each in found]
+
+        def show() -> None:
+            if rows:
+                self.output.table(("UPLOAD", "STATE", "NAME", "VISIBLE TO", "CREATED"), rows)
+            else:
+                self.output.note("No uploads.")
+
+        self.output.result({"uploads": [each.document() for each in found]}, show)
+
+    def show_upload(self, upload: "UploadState") -> None:
+        rows = [("upload", upload.upload_id), ("state", upload.state), ("visible to", _who(upload.visibility))]
+        self.output.result(upload.document(), lambda: self.output.fields(rows))
+
+    def note_estimate(self, estimate: "Estimate | None") -> None:
+        """Say what an analysis will take, where the service knows it."""
+        if estimate is not None:
+            self.output.note(f"It will take about {_estimate(estimate)}.")
+
+    def show_versions(self, found: Sequence["ConfigVersion"]) -> None:
+        rows = [
+            (
+                each.version,
+                each.changed_at,
+                each.changed_by,
+                ", ".join(f"{change.field}: {as_json(change.before)} -> {as_json(change.after)}" for change in each.changes)
+                + (f" (version {each.restored_from} again)" if each.restored_from is not None else ""),
+            )
+            for each in found
+        ]
+
+        def show() -> None:
+            if rows:
+                self.output.table(("VERSION", "CHANGED", "BY", "WHAT"), rows)
+            else:
+                self.output.note("The configuration was never changed.")
+
+        self.output.result({"versions": [each.document() for each in found]}, show)
 
     def show_new_key(self, key: "NewKey", signing_file: Path | None) -> None:
         """A key that was just made, with the key itself and how to use it."""
@@ -203,6 +244,18 @@ class Command:
 def _local_time(seconds: float) -> str:
     """Seconds since the epoch as this machine's time of day."""
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _estimate(estimate: "Estimate | None") -> str | None:
+    if estimate is None:
+        return None
+    minutes, seconds = divmod(estimate.seconds, 60)
+    lasting = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return f"{human_bytes(estimate.memory_bytes)} of memory, {lasting}, ${estimate.usd:.2f}"
+
+
+def _who(visibility: str | list[str] | None) -> str | None:
+    return ", ".join(visibility) or "private" if isinstance(visibility, list) else visibility
 
 
 def _time_or_never(seconds: float | None) -> str:

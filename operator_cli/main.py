@@ -71,6 +71,13 @@ SignWithOption = Annotated[
 KeyArgument = Annotated[
     str, typer.Argument(metavar="KEY_ID", help="The id of a key, as `heartmapctl keys list` shows it.", show_default=False)
 ]
+VisibilityOption = Annotated[
+    str | None,
+    typer.Option(
+        "--visibility", metavar="WHO", help="private (the default), shared, or the principals to name, separated by commas."
+    ),
+]
+LimitOption = Annotated[int, typer.Option("--limit", help="How many to show.", min=1, max=10_000)]
 AnalysisArgument = Annotated[str, typer.Argument(metavar="ANALYSIS", help="The id of an analysis.", show_default=False)]
 
 
@@ -114,6 +121,10 @@ def _in_one_line(error: typer.TyperException) -> str:
 app = typer.Typer(name="heartmapctl", cls=_Root, help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
 jobs = typer.Typer(help="Analyses on the server.")
 app.add_typer(jobs, name="jobs")
+uploads_app = typer.Typer(help="Data sets on the server.")
+app.add_typer(uploads_app, name="uploads")
+config_app = typer.Typer(help="The configuration of the pipelines.")
+app.add_typer(config_app, name="config")
 keys = typer.Typer(help="API keys, with which programs call. For administrators.")
 app.add_typer(keys, name="keys")
 
@@ -195,22 +206,37 @@ def token(context: typer.Context, environment: EnvironmentOption = None, as_json
 @app.command()
 def upload(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A data set, .h5ad.", show_default=False)],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A data set, .h5ad.", show_default=False)] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", metavar="s3://BUCKET/KEY", help="Have it copied from a bucket that the environment allows, without FILE."
+        ),
+    ] = None,
+    visibility: VisibilityOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the service accepted or rejected it.")] = False,
     environment: EnvironmentOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a data set straight to the environment's storage.
+    """Send a data set straight to the environment's storage. What broke off goes on when the same command is run again.
 
     \b
     heartmapctl upload cells.h5ad --wait
+    heartmapctl upload --source s3://atlas/heart/cells.h5ad --visibility shared
     """
     from operator_cli import uploads
 
     command = _command(context, environment, as_json)
-    uploads.size_of(file)
+    if (file is None) == (source is None):
+        raise WrongUse("Give either FILE or --source.")
+    seen_by = uploads.parse_visibility(visibility)
+    if file is not None:
+        uploads.size_of(file)
     with command.service() as (api, storage):
-        upload_id = uploads.send(api, storage, command.output, file)
+        if file is not None:
+            upload_id = uploads.send(api, storage, command.output, file, seen_by)
+        else:
+            upload_id = uploads.copy(api, source or "", seen_by)
         state = "pending"
         if wait:
             state = uploads.wait_until_checked(api, command.output, upload_id).state
@@ -227,6 +253,7 @@ def analyze(
     option: Annotated[
         list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the pipeline; may be repeated.")
     ] = None,
+    visibility: VisibilityOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the analysis.")] = False,
     output: OutputOption = None,
     environment: EnvironmentOption = None,
@@ -246,12 +273,15 @@ def analyze(
     if output is not None and not wait:
         raise WrongUse("--output needs --wait: the results are there when the analysis has ended.")
     options = analyses.parse_options(option or [])
+    seen_by = uploads.parse_visibility(visibility)
     file = _file_or_upload(data)
     directory = analyses.prepare(output) if output is not None else None
     with command.service() as (api, storage):
         upload_id = uploads.send(api, storage, command.output, file) if file is not None else data
-        uploads.wait_until_checked(api, command.output, upload_id)
-        analysis = analyses.start(api, upload_id, kind, options)
+        checked = uploads.wait_until_checked(api, command.output, upload_id)
+        analysis = analyses.start(api, upload_id, kind, options, seen_by)
+        # The options may have changed it: the answer knows better than the data set alone.
+        command.note_estimate(analysis.estimate or checked.estimates.get(kind))
         if wait:
             analysis = analyses.follow(api, command.output, analysis.analysis_id)
         if directory is not None:
@@ -283,14 +313,92 @@ def _analysis_id(text: str) -> str:
     return text
 
 
+@uploads_app.command("list")
+def uploads_list(
+    context: typer.Context, limit: LimitOption = 100, environment: EnvironmentOption = None, as_json: JsonOption = False
+) -> None:
+    """List the uploads that you may see, the newest first."""
+    from operator_cli import uploads
+
+    command = _command(context, environment, as_json)
+    with command.service() as (api, _):
+        found = uploads.every(api, limit)
+    command.show_uploads(found)
+
+
+@uploads_app.command("share")
+def uploads_share(
+    context: typer.Context,
+    upload_id: Annotated[str, typer.Argument(metavar="UPLOAD", help="The id of an upload.", show_default=False)],
+    visibility: Annotated[
+        str,
+        typer.Argument(
+            metavar="WITH", help="private, shared, or the principals to name, separated by commas.", show_default=False
+        ),
+    ],
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say who may see an upload and analyse it.
+
+    \b
+    heartmapctl uploads share 01J8ZQ4Y7M3W5X9K2B6C1D0EFG shared
+    """
+    from operator_cli import uploads
+
+    if not _is_id(upload_id):
+        raise WrongUse("UPLOAD is an id of 26 letters and digits, as `heartmapctl uploads list` shows it.")
+    seen_by = uploads.parse_visibility(visibility)
+    command = _command(context, environment, as_json)
+    with command.service() as (api, _):
+        shared = uploads.share(api, upload_id, seen_by or "private")
+    command.show_upload(shared)
+
+
+@config_app.command("history")
+def config_history(
+    context: typer.Context, limit: LimitOption = 20, environment: EnvironmentOption = None, as_json: JsonOption = False
+) -> None:
+    """Show who changed what in the configuration, the newest first."""
+    from operator_cli import configuration
+
+    command = _command(context, environment, as_json)
+    with command.service() as (api, _):
+        found = configuration.history(api, limit)
+    command.show_versions(found)
+
+
+@config_app.command("restore")
+def config_restore(
+    context: typer.Context,
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="Its number in the history; 0: HeartMAP's own.", min=0)],
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the values of an earlier version back, as the next version.
+
+    \b
+    heartmapctl config restore 3
+    """
+    from operator_cli import configuration
+
+    command = _command(context, environment, as_json)
+    with command.service() as (api, _):
+        current = configuration.restore(api, version)
+    told = f"Version {current.version} has the values of version {version}."
+    command.output.result(current.model_dump(mode="json"), lambda: command.output.text(told))
+
+
 @jobs.command("list")
-def jobs_list(context: typer.Context, environment: EnvironmentOption = None, as_json: JsonOption = False) -> None:
-    """List the analyses that you may see."""
+def jobs_list(
+    context: typer.Context, limit: LimitOption = 100, environment: EnvironmentOption = None, as_json: JsonOption = False
+) -> None:
+    """List the analyses that you may see, the newest first."""
     from operator_cli import analyses
 
     command = _command(context, environment, as_json)
     with command.service() as (api, _):
-        found = analyses.every(api)
+        found = analyses.every(api, limit)
     command.show_analyses(found)
 
 

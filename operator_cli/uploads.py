@@ -2,18 +2,34 @@
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from operator_cli.answers import PartAddresses, UploadState, UploadTicket
+from operator_cli.answers import PartAddresses, Uploads, UploadState, UploadTicket
 from operator_cli.api import Api
 from operator_cli.errors import CliError, Interrupted, WrongUse
 from operator_cli.output import Output, human_bytes, printable
+from operator_cli.pages import pages
 from operator_cli.polling import poll
-from operator_cli.storage import Storage
+from operator_cli.resumption import Resumption, new_key
+from operator_cli.storage import Done, Storage
 
 # Presigned addresses are asked for as they are needed, so that they do not expire while earlier parts are sent.
 PARTS_AT_ONCE = 10
 CHECK_SECONDS = 15 * 60
+GONE = frozenset(
+    {
+        "idempotency_key_reused",
+        "no_such_upload",
+        "not_in_parts",
+        "parts_incomplete",
+        "upload_arrived",
+        "upload_complete",
+        "upload_expired",
+    }
+)
+"""Codes of an upload that cannot be gone on with."""
+
+Visibility = str | list[str]
 
 
 def size_of(file: Path) -> int:
@@ -26,13 +42,45 @@ def size_of(file: Path) -> int:
     return size
 
 
-def send(api: Api, storage: Storage, output: Output, file: Path) -> str:
-    """Send a data set; the upload's id. Raises CliError when it is refused on the way."""
+def parse_visibility(text: str | None) -> Visibility | None:
+    """`private`, `shared`, or the principals to name, separated by commas. Raises WrongUse."""
+    if text is None or text in ("private", "shared"):
+        return text
+    names = [name.strip() for name in text.split(",")]
+    if not all(name.isascii() and name.isprintable() and name and " " not in name for name in names):
+        raise WrongUse("A visibility is private, shared, or the principals who may see it, separated by commas.")
+    return names
+
+
+def copy(api: Api, source: str, visibility: Visibility | None = None) -> str:
+    """Have an object of a bucket that the environment allows analysed instead of an upload; the upload's id."""
+    body = {"source": source, "name": printable(source.rpartition("/")[2])[:255] or None, "visibility": visibility}
+    given = {name: value for name, value in body.items() if value is not None}
+    return api.call("POST", "/uploads", UploadTicket, given, key=new_key()).upload_id
+
+
+def every(api: Api, limit: int) -> list[UploadState]:
+    """The newest uploads that this user may see."""
+    return pages(api, "/uploads", Uploads, lambda page: page.uploads, limit)
+
+
+def share(api: Api, upload_id: str, visibility: Visibility) -> UploadState:
+    """Say who may see an upload and analyse it."""
+    return api.call("PATCH", f"/uploads/{upload_id}", UploadState, {"visibility": visibility}, repeatable=True)
+
+
+def send(api: Api, storage: Storage, output: Output, file: Path, visibility: Visibility | None = None) -> str:
+    """Send a data set; the upload's id. What broke off in an earlier command goes on where it was.
+
+    Raises CliError when it is refused on the way.
+    """
     size = size_of(file)
     try:
         with file.open("rb") as source:
             before = os.fstat(source.fileno())
-            ticket = api.call("POST", "/uploads", UploadTicket, {"name": printable(file.name)[:255], "bytes": size})
+            resumption = Resumption(api.environment, file, before)
+            body = {"name": printable(file.name)[:255], "bytes": size} | ({"visibility": visibility} if visibility else {})
+            ticket = _ticket(api, resumption, body)
             if ticket.max_bytes is not None and size > ticket.max_bytes:
                 raise CliError(
                     f"{file.name} has {human_bytes(size)}; this environment takes {human_bytes(ticket.max_bytes)} at most."
@@ -41,7 +89,7 @@ def send(api: Api, storage: Storage, output: Output, file: Path) -> str:
                 if ticket.url is not None and ticket.fields is not None:
                     storage.post(ticket.url, ticket.fields, source, size, done)
                 else:
-                    _send_parts(api, storage, ticket, source, size, done)
+                    _send_parts(api, storage, ticket, source, size, done, resumption)
             after = os.fstat(source.fileno())
     except OSError as error:
         raise WrongUse(f"{file} cannot be read: {error.strerror}.") from None
@@ -50,23 +98,58 @@ def send(api: Api, storage: Storage, output: Output, file: Path) -> str:
     return ticket.upload_id
 
 
-def _send_parts(api: Api, storage: Storage, ticket: UploadTicket, source: BinaryIO, size: int, done) -> None:
+def _ticket(api: Api, resumption: Resumption, body: dict[str, Any]) -> UploadTicket:
+    try:
+        return api.call("POST", "/uploads", UploadTicket, body, key=resumption.sent.key)
+    except CliError as error:
+        if error.code not in GONE:
+            raise
+    # The earlier upload of this file is over, or was of another kind.
+    resumption.restart()
+    return api.call("POST", "/uploads", UploadTicket, body, key=resumption.sent.key)
+
+
+def _send_parts(
+    api: Api, storage: Storage, ticket: UploadTicket, source: BinaryIO, size: int, done: Done, resumption: Resumption
+) -> None:
     if ticket.part_bytes is None or ticket.parts is None or ticket.parts != -(-size // ticket.part_bytes):
         raise CliError("The service did not say how to send the data set.", next_step="Update heartmapctl.")
-    path = f"/uploads/{ticket.upload_id}"
-    sent = []
-    for first in range(1, ticket.parts + 1, PARTS_AT_ONCE):
-        numbers = list(range(first, min(first + PARTS_AT_ONCE, ticket.parts + 1)))
-        addresses = api.call("POST", f"{path}/parts", PartAddresses, {"numbers": numbers}, repeatable=True)
-        urls = {part.number: part.url for part in addresses.parts}
-        if set(urls) != set(numbers):
-            raise CliError("The service did not name every part's address.", next_step="Start the upload again.")
-        for number in numbers:
-            offset = (number - 1) * ticket.part_bytes
-            length = min(ticket.part_bytes, size - offset)
-            etag = storage.put(urls[number], source, offset, length, lambda part, before=offset: done(before + part))
-            sent.append({"number": number, "etag": etag})
-    api.require("POST", f"{path}/complete", {"parts": sent}, repeatable=True)
+    path, etags = f"/uploads/{ticket.upload_id}", resumption.of_upload(ticket.upload_id)
+    missing = [number for number in range(1, ticket.parts + 1) if number not in etags]
+    try:
+        for first in range(0, len(missing), PARTS_AT_ONCE):
+            numbers = missing[first : first + PARTS_AT_ONCE]
+            _send_some(api, storage, path, numbers, ticket.part_bytes, source, size, done, resumption)
+        named = [{"number": number, "etag": etags[number]} for number in range(1, ticket.parts + 1)]
+        api.require("POST", f"{path}/complete", {"parts": named}, repeatable=True)
+    except CliError as error:
+        if error.code in GONE:
+            resumption.forget()
+        raise
+    resumption.forget()
+
+
+def _send_some(
+    api: Api,
+    storage: Storage,
+    path: str,
+    numbers: list[int],
+    part_bytes: int,
+    source: BinaryIO,
+    size: int,
+    done: Done,
+    resumption: Resumption,
+) -> None:
+    addresses = api.call("POST", f"{path}/parts", PartAddresses, {"numbers": numbers}, repeatable=True)
+    urls = {part.number: part.url for part in addresses.parts}
+    if set(urls) != set(numbers):
+        raise CliError("The service did not name every part's address.", next_step="Start the upload again.")
+    for number in numbers:
+        offset = (number - 1) * part_bytes
+        length = min(part_bytes, size - offset)
+        resumption.keep(
+            number, storage.put(urls[number], source, offset, length, lambda part, before=offset: done(before + part))
+        )
 
 
 def wait_until_checked(api: Api, output: Output, upload_id: str) -> UploadState:

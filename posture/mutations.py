@@ -180,5 +180,6 @@ def attempt_all(mutations: Sequence[Mutation], processes: int) -> list[Result]:
     plan_of("prod")
     gc.freeze()
     context = multiprocessing.get_context("fork")
-    with context.Pool(processes, maxtasksperchild=1) as pool:
+    # A process that ends after one plan gives all its memory back by that.
+    with context.Pool(processes, initializer=gc.disable, maxtasksperchild=1) as pool:
         return pool.map(attempt, mutations, chunksize=1)

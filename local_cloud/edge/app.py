@@ -27,6 +27,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 # A client that is cut off in the middle of a body sees a reset instead of the answer, so that much more is read and thrown away.
 DRAINED_BYTES = 64 * 1024 * 1024
 
+# RFC 9110, 8.6: an answer without a body says no length, which in a 304 would be that of the body which the client has.
+BODILESS = frozenset({204, 304})
+
 _log = structlog.get_logger()
 
 
@@ -208,7 +211,8 @@ def _validate(exchange: Exchange, method: Method, body: bytes) -> None:
 
 async def _send(answer: Answer, exchange: Exchange, send: Send) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
-    headers.append((b"content-length", str(len(answer.body)).encode()))
+    if answer.status not in BODILESS:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
     if exchange.error_type in ("REQUEST_TOO_LARGE", "BAD_REQUEST_BODY"):
         headers.append((b"connection", b"close"))
     with suppress(OSError):

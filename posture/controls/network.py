@@ -31,18 +31,24 @@ def own_vpc(plan: Plan) -> bool:
     return not plan.settings.existing_vpc_id
 
 
-def account_only(document: Document) -> bool:
-    """Whether a policy admits principals and resources of this account alone, but for reading from what it names."""
+def account_only(document: Document, import_buckets: Iterable[str] = ()) -> bool:
+    """Whether a policy admits principals and resources of this account alone, but for reading from what it names, and this
+    account's principals for reading from the buckets of imports."""
+    imports = {f"arn:aws:s3:::{bucket}" for bucket in import_buckets}
+    reading = {"s3:GetObject": {f"{bucket}/*" for bucket in imports}, "s3:ListBucket": imports}
     for statement in document.statements:
         if statement["Effect"] != "Allow":
             continue
         tests: dict[str, Any] = {}
         for condition in (statement.get("Condition") or {}).values():
             tests |= {key.lower(): listed(value) for key, value in condition.items()}
-        ours = tests.get("aws:principalaccount") == [ACCOUNT] == tests.get("aws:resourceaccount")
+        our_people = tests.get("aws:principalaccount") == [ACCOUNT]
+        ours = our_people and tests.get("aws:resourceaccount") == [ACCOUNT]
+        actions, resources = listed(statement["Action"]), listed(statement["Resource"])
+        imported = our_people and len(actions) == 1 and reading.get(actions[0], set()).issuperset(resources)
         # The layers of images lie in a bucket of AWS, from which ECR lets people read by signed addresses of its own.
         layers = [f"arn:aws:s3:::prod-{REGION}-starport-layer-bucket/*"]
-        if not ours and (listed(statement["Action"]), listed(statement["Resource"])) != (["s3:GetObject"], layers):
+        if not ours and not imported and (actions, resources) != (["s3:GetObject"], layers):
             return False
     return True
 
@@ -134,7 +140,7 @@ def endpoints_admit_this_account_in_several_zones(plan: Plan) -> Iterable[str]:
     for endpoint in plan.of(ENDPOINT):
         if endpoint.id not in policies:
             yield f"{endpoint.id}: admits everyone"
-        elif not account_only(policies[endpoint.id]):
+        elif not account_only(policies[endpoint.id], plan.settings.import_buckets):
             yield f"{endpoint.id}: admits other accounts"
         zones = endpoint.inputs.get("subnetIds") or []
         if endpoint.inputs["vpcEndpointType"] == "Interface" and len(zones) < 2:

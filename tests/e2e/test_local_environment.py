@@ -183,14 +183,14 @@ def test_a_call_straight_to_the_service_is_refused_without_the_assertion(local: 
     with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False) as http:  # noqa: S501 - its certificate is its own
         assert http.get("/healthz").status_code == 200
         for rule in ACCESS_POLICY:
-            for headers in ({}, {"Authorization": f"Bearer {token_of(ADMIN)}"}, {"X-HeartMAP-Assertion": "v1.a.b.c"}):
+            for headers in ({}, {"Authorization": f"Bearer {token_of(ADMIN)}"}, {"X-HeartMAP-Assertion": "v2.a.b.1.r.c"}):
                 answer = http.request(rule.method, re.sub(r"\{\w+\}", ULID, rule.route), headers=headers)
                 assert answer.status_code in (400, 401, 403, 421), f"{rule.method} {rule.route}: {answer.status_code}"
 
 
 def test_an_assertion_from_outside_does_not_pass_the_edge(local: Any, token_of: Callable[[str], str]) -> None:
     with local.client(token_of(VIEWER)) as http:
-        answer = http.get("/models", headers={"X-HeartMAP-Assertion": "v1.a.b.c"})
+        answer = http.get("/models", headers={"X-HeartMAP-Assertion": "v2.a.b.1.r.c"})
     assert answer.status_code == 200
 
 

@@ -21,6 +21,18 @@ PROJECT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test whose function names its ``stacks`` is about those alone, where its module runs once for each."""
+
+    def is_meant(item: pytest.Item) -> bool:
+        stacks = getattr(getattr(item, "function", None), "stacks", None)
+        return stacks is None or getattr(item, "callspec").params["engine"] in stacks  # noqa: B009 - pytest types it nowhere
+
+    meant = [item for item in items if is_meant(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not is_meant(item)])
+    items[:] = meant
+
+
 @contextmanager
 def _emulated_aws() -> Iterator[str]:
     with socket.socket() as probe:

@@ -41,6 +41,11 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     ),
     "api_memory": (512, API_ROLLOUT),
     "max_upload_bytes": (1_048_576, API_ROLLOUT),
+    # A third quota reaches the tasks by the same way: tests/infra/test_compute.py.
+    "quota_queued_jobs": (5, API_ROLLOUT),
+    "quota_jobs_per_day": (50, API_ROLLOUT),
+    # Who may read what, and the tasks that are told of it.
+    "import_buckets": (["atlas"], {"update aws:iam/policy:Policy", "update aws:ec2/vpcEndpoint:VpcEndpoint", *API_ROLLOUT}),
     "worker_tasks_max": (3, {"update aws:appautoscaling/target:Target"}),
     "working_hours": (
         "MON-FRI 7-19",

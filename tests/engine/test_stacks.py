@@ -1,4 +1,4 @@
-"""The three stacks, deployed by the real Pulumi engine into an emulated AWS."""
+"""The three stacks, deployed by the real Pulumi engine into an emulated AWS; and Prowler on prod as it stands there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+
+from posture.controls.page import PAGE, read
+from posture.scanners import prowler
+from posture.scanners.results import stale, unexplained
 
 pytestmark = pytest.mark.engine
 
@@ -53,6 +57,25 @@ def test_no_secret_of_the_stack_is_in_the_state_in_the_clear(engine: Any, first:
     for file in engine.state.rglob("*"):
         if file.is_file():
             assert pepper.encode() not in file.read_bytes(), f"the pepper is readable in {file.name}"
+
+
+def about(*stacks: str) -> Callable[[Any], Any]:
+    """Marks a test that is about these stacks alone."""
+
+    def mark(test: Any) -> Any:
+        test.stacks = stacks
+        return test
+
+    return mark
+
+
+@about("prod")
+@pytest.mark.timeout(1800)
+def test_prowler_finds_nothing_that_docs_controls_does_not_explain(engine: Any, first: Any) -> None:
+    failures = prowler.scan(engine.endpoint)
+    explained = read(PAGE.read_text(encoding="utf-8")).scanners
+    assert unexplained(failures, explained, engine.stack) == []
+    assert stale(failures, explained, prowler.CHECKS, engine.stack) == []
 
 
 def test_destroy_leaves_nothing_behind(engine: Any, first: Any) -> None:

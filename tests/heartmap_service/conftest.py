@@ -14,20 +14,25 @@ import requests
 import scipy.sparse
 import structlog
 from moto import mock_aws
+from moto.core.models import botocore_stubber
+from moto.core.models import botocore_stubber
 from moto.moto_api._internal.models import moto_api_backend
 from starlette.testclient import TestClient
 
 from heartmap_service.api import create_app
 from heartmap_service.clients import Clients, connect
 from heartmap_service.settings import GIB, ApiSettings, ServiceSettings, WorkerSettings
+from heartmap_service.timing import Timing
 from heartmap_service.warm import warm
 from heartmap_service.worker import Worker
 from lambda_authorizer.access_policy import RULES
 from lambda_authorizer.assertion import HEADER, Keys, mint
+from local_cloud import moto_fixes_dynamodb
+from tests.heartmap_service import resources
+from tests.heartmap_service.resources import REGION
 
 KEYS = Keys("k1", {"k1": b"\x01" * 32})
 HOST = "internal.heartmap.test"
-REGION = "eu-west-1"
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +52,8 @@ def _log_as_at_the_start() -> None:
 @pytest.fixture(scope="session")
 def clients() -> Iterator[Clients]:
     """One emulated AWS for all tests: making clients takes longer than most of them."""
+    for fix in moto_fixes_dynamodb.FIXES:
+        fix()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
@@ -59,57 +66,20 @@ def clients() -> Iterator[Clients]:
 def aws(clients: Clients) -> dict[str, Any]:
     """Buckets, tables, queue and notification, as the stack deploys them, and empty; their names as settings."""
     moto_api_backend.reset()
-    s3, dynamodb, sqs = clients.s3, clients.dynamodb, clients.sqs
-    for bucket in ("uploads", "results"):
-        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-    dynamodb.create_table(
-        TableName="jobs",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "listing_key", "created_at")],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "listing",
-                "KeySchema": [
-                    {"AttributeName": "listing_key", "KeyType": "HASH"},
-                    {"AttributeName": "created_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
-    dynamodb.create_table(
-        TableName="config",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}, {"AttributeName": "version", "KeyType": "RANGE"}],
-        AttributeDefinitions=[
-            {"AttributeName": "name", "AttributeType": "S"},
-            {"AttributeName": "version", "AttributeType": "N"},
-        ],
-    )
-    queue_url = sqs.create_queue(QueueName="jobs", Attributes={"VisibilityTimeout": "120"})["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    s3.put_bucket_notification_configuration(
-        Bucket="uploads",
-        NotificationConfiguration={
-            "QueueConfigurations": [
-                {
-                    "QueueArn": arn,
-                    "Events": ["s3:ObjectCreated:*"],
-                    "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "uploads/"}]}},
-                }
-            ]
-        },
-    )
-    return {
-        "environment": "local",
-        "uploads_bucket": "uploads",
-        "results_bucket": "results",
-        "jobs_table": "jobs",
-        "config_table": "config",
-        "queue_url": queue_url,
-        "region": REGION,
-    }
+    return resources.create(clients)
+
+
+@pytest.fixture
+def one_call_at_a_time(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads may meet between any two calls of AWS, and not within one: moto's are not atomic, as DynamoDB's are."""
+    stubber, lock = type(botocore_stubber), threading.Lock()
+    answer = stubber.__call__
+
+    def alone(self: Any, *arguments: Any, **named: Any) -> Any:
+        with lock:
+            return answer(self, *arguments, **named)
+
+    monkeypatch.setattr(stubber, "__call__", alone)
 
 
 @pytest.fixture
@@ -152,7 +122,7 @@ class Person:
 
 def route_of(method: str, path: str) -> str:
     """The route of the access policy that a path belongs to."""
-    parts = path.split("/")
+    parts = path.partition("?")[0].split("/")
     for known_method, route in RULES:
         pattern = route.split("/")
         if known_method != method or len(parts) != len(pattern):
@@ -217,10 +187,27 @@ def worker_settings(aws: dict[str, Any], tmp_path: Path, caches: Path) -> Worker
 
 
 @pytest.fixture
-def worker(worker_settings: WorkerSettings, clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """Does not wait for messages: tests ask it step by step."""
+def make_worker(
+    worker_settings: WorkerSettings, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Worker]]:
+    """Workers that do not wait: for messages, since tests ask them step by step, or until they try again. What is given is of
+    their timing."""
     monkeypatch.setattr("heartmap_service.queue.LONG_POLL", 0)
-    return Worker(worker_settings, clients, threading.Event())
+    workers: list[Worker] = []
+
+    def make(**timing: Any) -> Worker:
+        without_delays = Timing(**{"retry_delay": 0, "scan_poll": 0.0, "pause": 0.0, **timing})
+        workers.append(Worker(worker_settings, clients, threading.Event(), without_delays))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.close()
+
+
+@pytest.fixture
+def worker(make_worker: Callable[..., Worker]) -> Worker:
+    return make_worker()
 
 
 def drain(worker: Worker) -> None:

@@ -6,7 +6,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from heartmap_service.clients import Clients
-from heartmap_service.job_store import JobStore
+from heartmap_service.estimate import Estimator
+from heartmap_service.job_attempts import AttemptStore, Claimed, Ended
+from heartmap_service.job_store import JobStore, TokenVoid
 from heartmap_service.upload_store import UploadStore
 
 
@@ -95,20 +97,62 @@ def test_a_missing_object_and_a_foreign_upload_are_refused(analyst: Any, other_a
 
 def test_a_rejected_upload_is_refused_with_the_scans_code(analyst: Any, upload: Any, clients: Clients) -> None:
     upload_id = upload(b"x")
-    UploadStore(clients.dynamodb, "jobs").set_state(upload_id, "rejected", code="not_hdf5", detail="The file is not HDF5.")
+    UploadStore(clients.dynamodb, "jobs").reject(upload_id, "not_hdf5", "The file is not HDF5.")
     answer = analyst.call("POST", "/analyses", json={"upload_id": upload_id})
     assert (answer.status_code, answer.json()["code"]) == (409, "not_hdf5")
 
 
-def test_a_queue_that_does_not_take_the_analysis_fails_it(analyst: Any, upload: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_queue_that_does_not_take_the_analysis_leaves_nothing(
+    analyst: Any, upload: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unreachable(*_: object) -> None:
         raise EndpointConnectionError(endpoint_url="http://queue")
 
     monkeypatch.setattr("heartmap_service.queue.Queue.send", unreachable)
     answer = analyst.call("POST", "/analyses", json={"upload_id": upload(b"x")})
     assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
-    [analysis] = analyst.call("GET", "/analyses").json()["analyses"]
-    assert (analysis["state"], analysis["error"]["code"]) == ("failed", "queue_unavailable")
+    assert listed(analyst) == []
+
+
+def test_an_analysis_that_came_too_late_for_its_token_is_asked_for_again(
+    analyst: Any, upload: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def void(*_: object, **__: object) -> None:
+        raise TokenVoid
+
+    monkeypatch.setattr("heartmap_service.job_store.JobStore.add_analysis", void)
+    answer = analyst.call("POST", "/analyses", json={"upload_id": upload(b"x")})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+
+
+FACTS = {"cells": 3000, "genes": 2000, "matrix": "X", "var": "var", "counts": True, "legacy": False, "values": 600_000}
+FACTS |= {"sparse": True, "declared_bytes": 7_000_000}
+
+
+def test_what_an_analysis_will_need_is_told_at_once(analyst: Any, upload: Any, clients: Clients, api_settings: Any) -> None:
+    upload_id = upload(b"x")
+    UploadStore(clients.dynamodb, "jobs").accept(upload_id, FACTS)
+    answer = analyst.call("POST", "/analyses", json={"upload_id": upload_id, "analysis_type": "basic"})
+    config = analyst.call("GET", "/config").json()["config"]
+    estimator = Estimator(api_settings.worker_cpu, api_settings.worker_memory)
+    expected = estimator.of("basic", config, FACTS)._asdict()
+    assert (answer.status_code, answer.json()["estimate"]) == (202, expected)
+    assert analyst.call("GET", f"/analyses/{answer.json()['analysis_id']}").json()["estimate"] == expected
+
+
+def test_what_cannot_fit_is_refused_before_anything_is_queued(
+    analyst: Any, upload: Any, clients: Clients, aws: dict[str, Any]
+) -> None:
+    upload_id = upload(b"x")
+    messages(clients, aws)
+    UploadStore(clients.dynamodb, "jobs").accept(upload_id, FACTS | {"cells": 3_000_000, "values": 6_000_000_000})
+    answer = analyst.call("POST", "/analyses", json={"upload_id": upload_id, "analysis_type": "basic"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "will_not_fit")
+    assert "4.0 GiB" in answer.json()["detail"]
+    assert listed(analyst) == []
+    assert messages(clients, aws) == []
+    row = clients.dynamodb.get_item(TableName="jobs", Key={"pk": {"S": "quota#anna"}})
+    assert "Item" not in row
 
 
 def test_a_private_analysis_is_its_owners_and_the_administrators(
@@ -183,7 +227,7 @@ def test_a_queued_analysis_is_cancelled_once_and_stays_so(analyst: Any, submit: 
     analysis_id = submit()
     for _ in range(2):
         assert analyst.call("DELETE", f"/analyses/{analysis_id}").json() == {"analysis_id": analysis_id, "state": "cancelled"}
-    assert JobStore(clients.dynamodb, "jobs").claim(analysis_id, now=0, lease_seconds=60) is None
+    assert isinstance(AttemptStore(clients.dynamodb, "jobs").claim(analysis_id, now=0, lease_seconds=60), Ended)
     answer = analyst.call("GET", f"/analyses/{analysis_id}/results")
     assert (answer.status_code, answer.json()["code"]) == (409, "no_results")
 
@@ -196,11 +240,53 @@ def test_an_administrator_cancels_but_does_not_share_what_is_anothers(admin: Any
 
 def test_what_has_ended_cannot_be_cancelled(analyst: Any, submit: Any, clients: Clients) -> None:
     analysis_id = submit()
-    store = JobStore(clients.dynamodb, "jobs")
+    store = AttemptStore(clients.dynamodb, "jobs")
     claimed = store.claim(analysis_id, now=0, lease_seconds=60)
-    assert claimed is not None
-    assert store.fail(claimed, code="out_of_memory", detail="Too large.")
+    assert isinstance(claimed, Claimed)
+    assert store.fail(claimed.analysis, code="out_of_memory", detail="Too large.")
     answer = analyst.call("DELETE", f"/analyses/{analysis_id}")
     assert (answer.status_code, answer.json()["code"]) == (409, "already_ended")
     answer = analyst.call("GET", f"/analyses/{analysis_id}/results")
     assert (answer.status_code, answer.json()["code"]) == (409, "analysis_failed")
+
+
+def test_a_queued_analysis_shows_how_many_are_started_before_it(
+    analyst: Any, other_analyst: Any, upload: Any, submit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (submit() for _ in range(3))
+    [other] = [submit(other_analyst)]
+
+    def position(person: Any, analysis_id: str) -> Any:
+        return person.call("GET", f"/analyses/{analysis_id}").json().get("position")
+
+    assert [position(analyst, analysis_id) for analysis_id in (first, second, third)] == [0, 2, 3]
+    assert position(other_analyst, other) == 1
+    analyst.call("DELETE", f"/analyses/{first}")
+    assert position(analyst, first) is None
+    assert position(other_analyst, other) == 0
+    monkeypatch.setattr("heartmap_service.analyses.COUNTED", 1)
+    assert position(analyst, third) is None
+
+
+def test_who_may_see_an_upload_may_analyse_it_and_owns_the_analysis(analyst: Any, other_analyst: Any, upload: Any) -> None:
+    upload_id = upload(b"x")
+    assert other_analyst.call("POST", "/analyses", json={"upload_id": upload_id}).status_code == 404
+    analyst.call("PATCH", f"/uploads/{upload_id}", json={"visibility": ["omar"]})
+    answer = other_analyst.call("POST", "/analyses", json={"upload_id": upload_id})
+    assert answer.status_code == 202
+    path = f"/analyses/{answer.json()['analysis_id']}"
+    assert other_analyst.call("GET", path).json()["owner"] == "omar"
+    assert analyst.call("GET", path).status_code == 404
+
+
+def test_a_change_is_made_to_what_the_caller_has_seen(analyst: Any, submit: Any) -> None:
+    path = f"/analyses/{submit()}"
+    seen = analyst.call("GET", path).headers["etag"]
+    for tag in ('"other"', f"W/{seen}"):
+        answer = analyst.call("PATCH", path, json={"visibility": "shared"}, headers={"If-Match": tag})
+        assert (answer.status_code, answer.json()["code"]) == (412, "analysis_changed")
+    answer = analyst.call("PATCH", path, json={"visibility": "shared"}, headers={"If-Match": seen})
+    assert answer.status_code == 200
+    assert answer.headers["etag"] == analyst.call("GET", path).headers["etag"]
+    assert analyst.call("PATCH", path, json={"visibility": "private"}, headers={"If-Match": seen}).status_code == 412
+    assert analyst.call("PATCH", path, json={"visibility": "private"}, headers={"If-Match": "*"}).status_code == 200

@@ -73,7 +73,7 @@ def test_aws_that_does_not_answer_is_a_503_without_its_words(analyst: Any, monke
     def unreachable(*_: object, **__: object) -> None:
         raise EndpointConnectionError(endpoint_url="http://secret.internal/")
 
-    monkeypatch.setattr("heartmap_service.job_store.JobStore.analyses", unreachable)
+    monkeypatch.setattr("heartmap_service.job_store.JobStore.page", unreachable)
     answer = analyst.call("GET", "/analyses")
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"] == "5"
@@ -84,7 +84,7 @@ def test_our_own_fault_is_a_500_without_a_stack(analyst: Any, monkeypatch: pytes
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("/etc/passwd")
 
-    monkeypatch.setattr("heartmap_service.job_store.JobStore.analyses", broken)
+    monkeypatch.setattr("heartmap_service.job_store.JobStore.page", broken)
     answer = analyst.call("GET", "/analyses")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "passwd" not in answer.text

@@ -1,7 +1,8 @@
 """The pipelines that the worker's tests do not run, and that nothing made up leaves HeartMAP."""
 
 import csv
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,22 @@ import pytest
 from heartmap_service import pipelines, sandbox
 from heartmap_service.catalogue import PIPELINES
 from heartmap_service.configuration import PipelineConfig
-from heartmap_service.sandbox import JobFailed, Limits, job_directory
+from heartmap_service.sandbox import JobFailed, Limits, Sandbox, job_directory
 from heartmap_service.settings import GIB
 
 Runner = Callable[..., tuple[dict[str, Any], dict[str, Path]]]
 
 
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory, caches: Path) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("jobs"), caches) as sandbox:
+        yield sandbox
+
+
 @pytest.fixture
-def run(tmp_path: Path, caches: Path) -> Runner:
+def run(tmp_path: Path, jobs: Sandbox) -> Runner:
     def start(data: anndata.AnnData, analysis_type: str, **config: Any) -> tuple[dict[str, Any], dict[str, Path]]:
-        with job_directory(tmp_path, caches) as directory:
+        with job_directory(tmp_path) as directory:
             data.write_h5ad(directory.work / "input.h5ad")
             task = {
                 "task": "analysis",
@@ -29,9 +36,9 @@ def run(tmp_path: Path, caches: Path) -> Runner:
                 "analysis_type": analysis_type,
                 "config": PipelineConfig(**config).model_dump(),
             }
-            summary = sandbox.run(task, directory, Limits(memory=4 * GIB), lambda *_: True)
+            summary = jobs.run(task, directory, Limits(memory=4 * GIB), lambda *_: True)
             kept = tmp_path / analysis_type
-            kept.mkdir()
+            kept.mkdir(exist_ok=True)
             files = {path.name: path.rename(kept / path.name) for path in sandbox.results(directory)}
             assert set(files) <= set(PIPELINES[analysis_type].produces) | {"chamber_composition.csv", "chamber_composition.png"}  # pyright: ignore[reportArgumentType]
             return summary, files
@@ -68,6 +75,18 @@ def test_chambers_are_counted_and_nothing_empty_is_drawn(run: Runner, make_data:
     assert set(files) == {"annotated.h5ad", "chamber_composition.csv", "chamber_composition.png", "summary.json"}
     assert summary["chambers"][0] == {"chamber": "LV", "cells": 100}
     assert len(summary["chambers"]) == 3
+
+
+@pytest.mark.parametrize("analysis_type", ["comprehensive", "advanced_communication"])
+def test_the_same_input_gives_the_same_files(run: Runner, make_data: Any, analysis_type: str) -> None:
+    data = make_data()
+    data.obs["chamber"] = np.array(["LV", "RA"])[np.arange(200) % 2]
+    digests = []
+    for _ in range(2):
+        _summary, files = run(data, analysis_type, min_genes=20, max_cells_subset=150, random_seed=7)
+        digests.append({name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()})
+    assert digests[0] == digests[1]
+    assert {"annotated.h5ad", "summary.json"} < set(digests[0])
 
 
 @pytest.mark.parametrize(("chambers", "code"), [(None, "no_chambers"), ([str(n) for n in range(200)], "too_many_chambers")])

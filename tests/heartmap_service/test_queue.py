@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from heartmap_service.queue import CheckUploads, Malformed, Nothing, RejectUpload, RunAnalysis, parse
+from heartmap_service.queue import CheckUploads, CopyUpload, Malformed, Nothing, RejectUpload, RunAnalysis, parse
 
 ULID = "01JD0000000000000000000000"
 
@@ -44,6 +44,9 @@ def scanned(
         ({**scanned("NO_THREATS_FOUND"), "detail": {}}, Malformed()),
         ({"analysis_id": ULID, "request_id": "r"}, RunAnalysis(ULID, "r")),
         ({"analysis_id": ULID}, RunAnalysis(ULID, "")),
+        ({"copy_upload_id": ULID}, CopyUpload(ULID)),
+        ({"copy_upload_id": "../../etc"}, Malformed()),
+        ({"copy_upload_id": None}, Malformed()),
         (event(f"uploads/{ULID}"), CheckUploads((ULID,))),
         (event(f"uploads%2F{ULID}", "ObjectCreated:CompleteMultipartUpload"), CheckUploads((ULID,))),
         (event(f"uploads/{ULID}", "ObjectRemoved:Delete"), Nothing()),

@@ -1,21 +1,19 @@
-import contextlib
+import dataclasses
 import os
-import resource
 import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import anndata
 import h5py
 import numpy as np
-import psutil
 import pytest
 
-from heartmap_service import sandbox
+from heartmap_service import job, sandbox
 from heartmap_service.configuration import PipelineConfig
-from heartmap_service.sandbox import JobDirectory, JobFailed, JobStopped, Limits, job_directory, run
+from heartmap_service.sandbox import JobDirectory, JobFailed, Limits, Sandbox, job_directory
+from heartmap_service.scan import scan
 from heartmap_service.settings import GIB, MIB
 
 LIMITS = Limits(memory=4 * GIB)
@@ -34,120 +32,52 @@ def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "TICK", 0.01)
 
 
-def child() -> psutil.Process:
-    [process] = psutil.Process().children()
-    return process
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory, caches: Path) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("jobs"), caches) as sandbox:
+        yield sandbox
 
 
-def during_the_job(directory: JobDirectory, look: Callable[[psutil.Process], object]) -> Any:
-    """What is seen of the child once it is at work; the job ends there."""
-    seen: list[Any] = []
-
-    def keep_going(stage: str, _progress: float) -> bool:
-        if stage == "loading":
-            seen.append(look(child()))
-        return not seen
-
-    with pytest.raises(JobStopped):
-        run(ANALYSIS, directory, LIMITS, keep_going)
-    return seen[0]
+def run(jobs: Sandbox, task: dict[str, Any], directory: JobDirectory, limits: Limits = LIMITS) -> dict[str, Any]:
+    return jobs.run(task, directory, limits, lambda *_: True)
 
 
-def test_a_scan_gives_its_facts(directory: JobDirectory) -> None:
-    result = run({"task": "scan", "input": "input.h5ad"}, directory, LIMITS, lambda *_: True)
-    assert result == {"cells": 200, "genes": 500, "matrix": "X"}
+def test_a_scan_gives_its_facts(jobs: Sandbox, directory: JobDirectory) -> None:
+    expected = dataclasses.asdict(scan(directory.work / "input.h5ad", memory=LIMITS.memory))
+    assert run(jobs, {"task": "scan", "input": "input.h5ad"}, directory) == expected
 
 
-def test_a_refusal_of_the_scan_is_the_jobs(directory: JobDirectory) -> None:
+def test_a_refusal_of_the_scan_is_the_jobs(jobs: Sandbox, directory: JobDirectory) -> None:
     (directory.work / "input.h5ad").write_text("no HDF5")
     with pytest.raises(JobFailed) as failed:
-        run({"task": "scan", "input": "input.h5ad"}, directory, LIMITS, lambda *_: True)
+        run(jobs, {"task": "scan", "input": "input.h5ad"}, directory)
     assert failed.value.code == "not_hdf5"
 
 
-def test_nothing_of_the_workers_environment_reaches_the_job(directory: JobDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "secret")
-    monkeypatch.setenv("HEARTMAP_QUEUE_URL", "secret")
-    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/secret")
-    environment = during_the_job(directory, lambda process: process.environ())
-    assert not [name for name in environment if name.startswith(("AWS", "HEARTMAP"))]
-    assert "secret" not in str(environment)
-    for name in ("HOME", "TMPDIR", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "HDF5_PLUGIN_PATH"):
-        assert Path(environment[name]).is_relative_to(directory.root)
-
-
-def test_the_limits_hold_in_the_job(directory: JobDirectory) -> None:
-    def limits(process: psutil.Process) -> dict[str, tuple[int, int]]:
-        names = ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_CORE", "RLIMIT_NOFILE")
-        return {name: process.rlimit(getattr(resource, name)) for name in names}
-
-    seen = during_the_job(directory, limits)
-    assert seen == {
-        "RLIMIT_AS": (4 * GIB, 4 * GIB),
-        "RLIMIT_CPU": (3600, 3605),
-        "RLIMIT_FSIZE": (16 * GIB, 16 * GIB),
-        "RLIMIT_CORE": (0, 0),
-        "RLIMIT_NOFILE": (256, 256),
-    }
-
-
-def test_a_stopped_job_leaves_no_process(directory: JobDirectory) -> None:
-    pid, session = during_the_job(directory, lambda process: (process.pid, os.getsid(process.pid)))
-    assert session == pid
-    assert not psutil.pid_exists(pid)
-    assert psutil.Process().children() == []
-
-
-def test_more_memory_than_allowed_is_a_named_failure_with_the_figure(directory: JobDirectory) -> None:
+def test_an_analysis_that_the_estimate_refuses_does_not_begin(jobs: Sandbox, directory: JobDirectory) -> None:
     random = np.random.default_rng(0)
     counts = np.tile(random.poisson(1.0, (250, 1000)).astype(np.float32), (50, 1))
     anndata.AnnData(counts).write_h5ad(directory.work / "input.h5ad", compression="gzip")
+    stages: set[str] = set()
     with pytest.raises(JobFailed) as failed:
-        run(ANALYSIS, directory, Limits(memory=1150 * MIB), lambda *_: True)
-    assert failed.value.code == "out_of_memory"
-    assert "1.1 GiB" in failed.value.detail
+        jobs.run(ANALYSIS, directory, Limits(memory=1500 * MIB), lambda stage, _: bool(stages.add(stage) or True))
+    assert failed.value.code == "will_not_fit"
+    assert "1.5 GiB" in failed.value.detail
+    assert "loading" not in stages
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_read(directory: JobDirectory) -> None:
+def test_a_decompression_bomb_is_refused_before_it_is_read(jobs: Sandbox, directory: JobDirectory) -> None:
     with h5py.File(directory.work / "input.h5ad", "r+") as file:
         file.create_dataset("uns/bomb", shape=(12 * GIB,), dtype="u1", chunks=(MIB,), compression="gzip")
     with pytest.raises(JobFailed) as failed:
-        run({"task": "scan", "input": "input.h5ad"}, directory, LIMITS, lambda *_: True)
+        run(jobs, {"task": "scan", "input": "input.h5ad"}, directory)
     assert failed.value.code == "too_large"
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [
-        (signal.SIGKILL, "out_of_memory"),
-        (signal.SIGXCPU, "out_of_time"),
-        (signal.SIGSEGV, "crashed"),
-        (signal.SIGABRT, "crashed"),
-    ],
-)
-def test_a_job_that_is_killed_is_named_by_how(directory: JobDirectory, number: signal.Signals, code: str) -> None:
-    def keep_going(stage: str, _progress: float) -> bool:
-        if stage == "loading":
-            with contextlib.suppress(ValueError, psutil.NoSuchProcess):
-                child().send_signal(number)
-        return True
-
-    with pytest.raises(JobFailed) as failed:
-        run(ANALYSIS, directory, LIMITS, keep_going)
-    assert failed.value.code == code
-
-
-def test_a_job_that_takes_too_long_is_ended(directory: JobDirectory) -> None:
-    with pytest.raises(JobFailed) as failed:
-        run(ANALYSIS, directory, Limits(memory=4 * GIB, wall=0), lambda *_: True)
-    assert failed.value.code == "out_of_time"
-    assert psutil.Process().children() == []
-
-
-def test_an_error_in_a_library_says_nothing_of_it(directory: JobDirectory) -> None:
+def test_an_error_in_a_library_says_nothing_of_it(jobs: Sandbox, directory: JobDirectory) -> None:
     broken = {**ANALYSIS, "config": {**PipelineConfig().model_dump(), "random_seed": "/etc/passwd"}}
     with pytest.raises(JobFailed) as failed:
-        run(broken, directory, LIMITS, lambda *_: True)
+        run(jobs, broken, directory)
     assert failed.value.code == "crashed"
     assert "/" not in failed.value.detail
     assert "Traceback" in failed.value.log
@@ -160,16 +90,17 @@ def test_an_error_in_a_library_says_nothing_of_it(directory: JobDirectory) -> No
         b"HeartMAP says hello",
         b"[]",
         b'{"result": 1}',
+        b'{"result": {}, "refused": {}}',
         b'{"refused": {"code": "x"}}',
         b'{"refused": {"code": "<script>", "detail": "x"}}',
         b'{"stage": "loading", "progress": 2.0}',
         b'{"stage": "../../etc", "progress": 0.5}',
         b"[" * 100_000,
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_a_line_of_another_shape_is_no_event(line: bytes) -> None:
-    assert sandbox._event(line) == {}
+    assert sandbox.event(line) == {}
 
 
 def test_a_directory_is_private_and_gone_afterwards(tmp_path: Path) -> None:
@@ -208,3 +139,48 @@ def test_only_regular_files_under_names_of_ours_are_results(directory: JobDirect
     (directory.out / "UPPER.PNG").write_bytes(b"")
     (directory.out / "script.sh").write_bytes(b"")
     assert sandbox.results(directory) == [directory.out / "umap_clusters.png"]
+
+
+def test_a_file_that_has_another_name_elsewhere_is_no_result(directory: JobDirectory, tmp_path: Path) -> None:
+    (tmp_path / "someones").write_text("someone's")
+    os.link(tmp_path / "someones", directory.out / "cells.csv")
+    assert sandbox.results(directory) == []
+
+
+def test_an_out_directory_that_is_a_link_has_no_results(directory: JobDirectory, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "cells.csv").write_text("someone's")
+    directory.out.rmdir()
+    directory.out.symlink_to(tmp_path / "elsewhere")
+    assert sandbox.results(directory) == []
+
+
+def test_an_analysis_that_cannot_fit_is_refused_before_it_runs(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
+    monkeypatch.chdir(small.parent)
+    said: list[tuple[str, dict[str, Any]]] = []
+
+    class Report(job._Reporter):
+        def __init__(self) -> None:
+            pass
+
+        def stage(self, stage: str, progress: float) -> None:
+            said.append((stage, {}))
+
+        def end(self, kind: str, document: dict[str, Any]) -> NoReturn:
+            said.append((kind, document))
+            raise SystemExit
+
+    def refusal(_type: str, _config: dict[str, Any], facts: dict[str, Any], memory: int) -> tuple[str, str] | None:
+        return "will_not_fit", f"{facts['cells']} cells, {memory} bytes"
+
+    with pytest.raises(SystemExit):
+        job._run({**ANALYSIS, "input": small.name}, 4 * GIB, Report(), refusal)
+    assert said == [("scanning", {}), ("refused", {"code": "will_not_fit", "detail": f"200 cells, {4 * GIB} bytes"})]
+
+
+def test_what_the_estimate_refuses_is_the_jobs_refusal(small: Path) -> None:
+    facts = {"cells": 2_000_000, "genes": 30_000, "values": 4_000_000_000, "sparse": True}
+    refused = job._cannot_fit("comprehensive", PipelineConfig().model_dump(), facts, 4 * GIB)
+    assert refused is not None
+    assert refused[0] == "will_not_fit"
+    assert job._cannot_fit("basic", PipelineConfig().model_dump(), {"cells": 200, "genes": 500}, 4 * GIB) is None

@@ -83,6 +83,47 @@ def test_a_malformed_setting_is_named_and_its_value_is_not(environment: pytest.M
     assert "s3cret" not in str(refused.value)
 
 
+def test_direct_identity_needs_no_keys_of_assertions_and_no_other_does_without(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("HEARTMAP_ASSERTION_KEYS")
+    for value in ("", "assertion"):
+        environment.setenv("HEARTMAP_IDENTITY", value)
+        with pytest.raises(SystemExit, match="HEARTMAP_ASSERTION_KEYS: "):
+            load(ApiSettings)
+    environment.setenv("HEARTMAP_IDENTITY", "nobody")
+    with pytest.raises(SystemExit, match="HEARTMAP_IDENTITY: "):
+        load(ApiSettings)
+    environment.setenv("HEARTMAP_IDENTITY", "direct")
+    assert load(ApiSettings).assertion_keys is None
+
+
+def test_trusted_proxies_are_networks(environment: pytest.MonkeyPatch) -> None:
+    assert load(ApiSettings).trusted_proxies == ()
+    environment.setenv("HEARTMAP_TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8,192.0.2.1")
+    assert [str(network) for network in load(ApiSettings).trusted_proxies] == ["10.0.0.0/8", "fd00::/8", "192.0.2.1/32"]
+    # The last is a mistake for 10.0.0.1/32 or 10.0.0.0/8: too many would be trusted.
+    for wrong in ("anywhere", "10.0.0.0/8,,", "10.0.0.1/8"):
+        environment.setenv("HEARTMAP_TRUSTED_PROXIES", wrong)
+        with pytest.raises(SystemExit, match="HEARTMAP_TRUSTED_PROXIES: "):
+            load(ApiSettings)
+
+
+def test_a_certificate_comes_with_its_key(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert load(ApiSettings).tls_certificate is None
+    file = tmp_path / "file.pem"
+    file.touch()
+    for name in ("HEARTMAP_TLS_CERTIFICATE", "HEARTMAP_TLS_KEY"):
+        with environment.context() as alone:
+            alone.setenv(name, str(file))
+            with pytest.raises(SystemExit, match="HEARTMAP_TLS_CERTIFICATE and HEARTMAP_TLS_KEY, or neither"):
+                load(ApiSettings)
+    environment.setenv("HEARTMAP_TLS_CERTIFICATE", str(file))
+    environment.setenv("HEARTMAP_TLS_KEY", str(tmp_path / "missing.pem"))
+    with pytest.raises(SystemExit, match="HEARTMAP_TLS_KEY: "):
+        load(ApiSettings)
+    environment.setenv("HEARTMAP_TLS_KEY", str(file))
+    assert load(ApiSettings).tls_key == file
+
+
 def test_ecs_says_where_its_agent_is(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ECS_AGENT_URI", "http://169.254.170.2/api/1")
     environment.setenv("HEARTMAP_LOG_LEVEL", "DEBUG")
@@ -116,7 +157,7 @@ def emulated(aws: Any) -> Iterator[str]:
 def start(emulated: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     processes: list[subprocess.Popen[bytes]] = []
 
-    def run(module: str, **changes: str) -> subprocess.Popen[bytes]:
+    def run(module: str, *, stderr: int | None = None, **changes: str) -> subprocess.Popen[bytes]:
         queue = boto3.client("sqs", region_name="us-east-1", endpoint_url=emulated).create_queue(QueueName="process")
         environment = {
             **ENVIRONMENT,
@@ -129,7 +170,9 @@ def start(emulated: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Po
             **changes,
         }
         root = Path(__file__).resolve().parents[2]
-        process = subprocess.Popen([sys.executable, "-m", module], cwd=root, env=environment, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-m", module], cwd=root, env=environment, stdout=subprocess.PIPE, stderr=stderr
+        )
         processes.append(process)
         return process
 
@@ -167,6 +210,22 @@ def test_the_api_serves_tls_and_ends_at_sigterm(start: Any, admin: Any, tmp_path
     assert [line["status"] for line in lines if line["event"] == "call"] == [401, 200]
     # The private key does not stay on disk.
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_api_without_the_gateway_needs_the_authorizers_environment_at_its_start(start: Any) -> None:
+    process = start("heartmap_service.api", HEARTMAP_IDENTITY="direct", HEARTMAP_PORT=str(free_port()))
+    assert process.wait(timeout=60) == 1
+
+
+def test_a_certificate_that_is_none_is_told_without_a_stack(start: Any, tmp_path: Path) -> None:
+    file = tmp_path / "file.pem"
+    file.write_text("nothing")
+    files = {"HEARTMAP_TLS_CERTIFICATE": str(file), "HEARTMAP_TLS_KEY": str(file)}
+    process = start("heartmap_service.api", HEARTMAP_PORT=str(free_port()), stderr=subprocess.PIPE, **files)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"HEARTMAP_TLS_CERTIFICATE and HEARTMAP_TLS_KEY" in errors
+    assert b"Traceback" not in errors
 
 
 def test_the_worker_sweeps_at_its_start_and_ends_at_sigterm(start: Any, tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import hashlib
 import io
 import json
 import threading
@@ -14,49 +13,13 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-import requests
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError
 
 from heartmap_service.clients import Clients
-from heartmap_service.job_store import JobStore
-from heartmap_service.upload_store import UploadStore
 from heartmap_service.worker import Worker
+from tests.heartmap_service.jobs import all_messages, downloaded, drain, shown, state_of, submit, visible_messages
 
 PATIENCE = 120
-
-
-def submit(person: Any, upload_id: str, **fields: Any) -> str:
-    answer = person.call("POST", "/analyses", json={"upload_id": upload_id, **fields})
-    assert answer.status_code == 202, answer.text
-    return answer.json()["analysis_id"]
-
-
-def shown(person: Any, analysis_id: str) -> dict[str, Any]:
-    return person.call("GET", f"/analyses/{analysis_id}").json()
-
-
-def state_of(person: Any, upload_id: str) -> dict[str, Any]:
-    return person.call("GET", f"/uploads/{upload_id}").json()
-
-
-def downloaded(answer: dict[str, Any]) -> dict[str, bytes]:
-    files = {file["name"]: requests.get(file["url"], timeout=10).content for file in answer["files"]}
-    for file in answer["files"]:
-        assert len(files[file["name"]]) == file["bytes"]
-        assert hashlib.sha256(files[file["name"]]).hexdigest() == file["sha256"]
-    return files
-
-
-def visible_messages(clients: Clients, aws: dict[str, Any]) -> int:
-    names: Any = ["ApproximateNumberOfMessages"]
-    answer = clients.sqs.get_queue_attributes(QueueUrl=aws["queue_url"], AttributeNames=names)
-    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
-
-
-def all_messages(clients: Clients, aws: dict[str, Any]) -> int:
-    names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = clients.sqs.get_queue_attributes(QueueUrl=aws["queue_url"], AttributeNames=names)
-    return sum(int(number) for number in answer["Attributes"].values())
 
 
 @contextmanager
@@ -66,7 +29,7 @@ def at_work(worker: Worker) -> Iterator[None]:
     try:
         yield
     finally:
-        worker._stop.set()
+        worker._bench.stop.set()
         thread.join(PATIENCE)
         assert not thread.is_alive()
 
@@ -102,6 +65,7 @@ def test_an_uploaded_data_set_becomes_a_comprehensive_result(
         "cells.csv",
         "cluster_sizes.csv",
         "marker_genes.csv",
+        "manifest.json",
         "marker_genes.png",
         "qc_metrics.png",
         "summary.json",
@@ -184,8 +148,7 @@ def test_an_object_larger_than_allowed_is_rejected_unread(
     monkeypatch.setattr("heartmap_service.queue.LONG_POLL", 0)
     upload_id = upload(bytes(1000))
     worker = Worker(worker_settings.model_copy(update={"max_upload_bytes": 999}), clients, threading.Event())
-    while worker.step():
-        pass
+    drain(worker)
     assert state_of(analyst, upload_id)["code"] == "upload_too_large"
 
 
@@ -219,94 +182,13 @@ def test_a_worker_that_is_told_to_stop_gives_its_analysis_back(
     analysis_id = submit(analyst, upload(small.read_bytes()))
     with at_work(worker):
         wait_for(lambda: shown(analyst, analysis_id)["stage"] in ("scanning", "loading"))
-        worker._stop.set()
+        worker._bench.stop.set()
         began = time.monotonic()
         wait_for(lambda: not psutil.Process().children())
         assert time.monotonic() - began < 25
     assert shown(analyst, analysis_id)["state"] == "queued"
     assert visible_messages(clients, aws) == 1
     assert list(worker_settings.scratch_dir.iterdir()) == []
-
-
-def test_an_analysis_that_another_worker_runs_is_left_to_it(
-    analyst: Any, upload: Any, worker: Worker, work: Any, clients: Clients, aws: Any
-) -> None:
-    upload_id = upload(b"no HDF5")
-    work()
-    UploadStore(clients.dynamodb, "jobs").set_state(upload_id, "accepted")
-    analysis_id = submit(analyst, upload_id)
-    claimed = JobStore(clients.dynamodb, "jobs").claim(analysis_id, now=time.time(), lease_seconds=60)
-    assert claimed is not None
-    assert worker.step() is True
-    assert shown(analyst, analysis_id)["state"] == "running"
-    assert (visible_messages(clients, aws), all_messages(clients, aws)) == (0, 1)
-
-
-def test_a_message_of_an_analysis_that_has_ended_is_dropped(
-    analyst: Any, upload: Any, work: Any, clients: Clients, aws: Any
-) -> None:
-    analysis_id = submit(analyst, upload(b"no HDF5"))
-    analyst.call("DELETE", f"/analyses/{analysis_id}")
-    work()
-    assert all_messages(clients, aws) == 0
-    assert shown(analyst, analysis_id)["state"] == "cancelled"
-
-
-def test_a_fault_of_ours_is_tried_three_times_and_then_said(
-    analyst: Any, upload: Any, worker: Worker, work: Any, clients: Clients, aws: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upload_id = upload(b"no HDF5")
-    work()
-    UploadStore(clients.dynamodb, "jobs").set_state(upload_id, "accepted")
-    analysis_id = submit(analyst, upload_id)
-    monkeypatch.setattr("heartmap_service.worker.RETRY_DELAY", 0)
-
-    def unreachable(*_: object, **__: object) -> None:
-        raise EndpointConnectionError(endpoint_url="http://secret")
-
-    monkeypatch.setattr("heartmap_service.storage.Uploads.download", unreachable)
-    for attempt, state in ((1, "queued"), (2, "queued"), (3, "failed")):
-        assert worker.step() is True
-        analysis = shown(analyst, analysis_id)
-        assert (analysis["attempt"], analysis["state"]) == (attempt, state)
-    assert analysis["error"]["code"] == "internal"
-    assert "secret" not in str(analysis)
-    assert all_messages(clients, aws) == 0
-
-
-def test_results_appear_all_at_once_or_not_at_all(
-    analyst: Any, upload: Any, worker: Worker, clients: Clients, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    analysis_id = submit(analyst, upload(b"no HDF5"))
-
-    def two_files(_task: Any, directory: Any, *_: Any) -> dict[str, Any]:
-        for name in ("a.csv", "b.csv"):
-            (directory.out / name).write_text(name)
-        return {"cells": 1}
-
-    seen: list[str] = []
-
-    def cancel_between(_self: Any, _analysis_id: str, _attempt: int, file: Path, **_: Any) -> Any:
-        seen.append(file.name)
-        analyst.call("DELETE", f"/analyses/{analysis_id}")
-        raise_later = type("Stored", (), {"_asdict": lambda _: {"name": file.name, "bytes": 1}})
-        return raise_later()
-
-    monkeypatch.setattr("heartmap_service.sandbox.run", two_files)
-    monkeypatch.setattr("heartmap_service.storage.Results.put", cancel_between)
-    while worker.step():
-        pass
-    assert seen == ["a.csv"]
-    analysis = shown(analyst, analysis_id)
-    assert analysis["state"] == "cancelled"
-    assert analyst.call("GET", f"/analyses/{analysis_id}/results").status_code == 409
-
-
-def test_a_message_that_is_none_of_ours_is_left_for_the_dead_letter_queue(worker: Worker, clients: Clients, aws: Any) -> None:
-    clients.sqs.send_message(QueueUrl=aws["queue_url"], MessageBody='{"surprise": true}')
-    while worker.step():
-        pass
-    assert (visible_messages(clients, aws), all_messages(clients, aws)) == (0, 1)
 
 
 TAG = "GuardDutyMalwareScanStatus"
@@ -328,7 +210,6 @@ def scanner(clients: Clients, aws: dict[str, Any], monkeypatch: pytest.MonkeyPat
         return get_object(**arguments)
 
     monkeypatch.setattr(clients.s3, "get_object", guarded)
-    monkeypatch.setattr("heartmap_service.worker.SCAN_POLL", 0)
 
     def scan(upload_id: str, result: str) -> None:
         key = f"uploads/{upload_id}"
@@ -402,11 +283,10 @@ def test_an_analysis_of_an_upload_with_malware_fails_without_reading_it(
 
 
 def test_a_scan_that_never_ends_is_not_waited_for_for_ever(
-    analyst: Any, upload: Any, work: Any, scanner: Any, small: Path, monkeypatch: pytest.MonkeyPatch
+    analyst: Any, upload: Any, make_worker: Any, scanner: Any, small: Path
 ) -> None:
-    monkeypatch.setattr("heartmap_service.worker.SCAN_PATIENCE", -1)
     analysis_id = submit(analyst, upload(small.read_bytes()))
-    work()
+    drain(make_worker(scan_patience=-1.0))
     assert shown(analyst, analysis_id)["error"]["code"] == "unscanned"
 
 

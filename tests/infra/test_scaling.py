@@ -37,62 +37,71 @@ def test_the_api_follows_its_cpu_and_its_requests(plan: Any) -> None:
         assert configuration["scaleOutCooldown"] < configuration["scaleInCooldown"]
 
 
-def test_the_workers_follow_the_jobs_that_wait_and_run_by_the_tasks_that_there_are(plan: Any) -> None:
-    policy = policies(plan)["worker-backlog"]["targetTrackingScalingPolicyConfiguration"]
-    metrics = {metric["id"]: metric for metric in policy["customizedMetricSpecification"]["metrics"]}
-    backlog = metrics.pop("backlog")
-    assert (backlog["expression"], backlog["returnData"], policy["targetValue"]) == ("(waiting + running) / tasks", True, 1)
-    assert "disableScaleIn" not in policy
-    measured = {
-        id_: (
-            metric["metricStat"]["metric"]["namespace"],
-            metric["metricStat"]["metric"]["metricName"],
-            {one["name"]: one["value"] for one in metric["metricStat"]["metric"]["dimensions"]},
-            metric["returnData"],
-        )
-        for id_, metric in metrics.items()
-    }
+# How many tasks are added when so many jobs have no worker, or so many workers no job.
+OUT = {1: 1, 2: 2, 3: 2, 4: 4, 7: 4, 8: 8, 4095: 2048, 4096: 4096, 1_000_000: 4096}
+IN = {1: -1, 2: -1, 3: -1, 4: -2, 7: -2, 8: -4, 4096: -2048, 1_000_000: -2048}
+
+
+def adjustment(plan: Any, name: str, value: float) -> int:
+    """What AWS does at this value of the alarm's metric: a lower bound belongs to its step, an upper one to the next."""
+    threshold = plan.one("cloudwatch/metricAlarm:MetricAlarm", name).inputs["threshold"]
+    found = [
+        step["scalingAdjustment"]
+        for step in policies(plan)[name]["stepScalingPolicyConfiguration"]["stepAdjustments"]
+        if float(step["metricIntervalLowerBound"]) <= value - threshold < float(step.get("metricIntervalUpperBound", "inf"))
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("worker-out", OUT), ("worker-in", IN)])
+def test_workers_are_added_and_taken_away_by_how_many_are_missing_or_idle(plan: Any, name: str, expected: dict[int, int]) -> None:
+    policy = policies(plan)[name]
+    assert policy["policyType"] == "StepScaling"
+    assert policy["stepScalingPolicyConfiguration"]["adjustmentType"] == "ChangeInCapacity"
+    # A worker takes about two minutes to start: none is added for the same job meanwhile.
+    assert policy["stepScalingPolicyConfiguration"]["cooldown"] >= 180
+    # More AWS does not take.
+    assert len(policy["stepScalingPolicyConfiguration"]["stepAdjustments"]) <= 20
+    assert {value: adjustment(plan, name, value) for value in expected} == expected
+    alarm = plan.one("cloudwatch/metricAlarm:MetricAlarm", name).inputs
+    assert alarm["alarmActions"] == [f"arn:aws:{plan.one('appautoscaling/policy:Policy', name).id}"]
+    assert (alarm["threshold"], alarm["comparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+
+
+def test_no_more_workers_are_taken_away_than_idle(plan: Any) -> None:
+    for idle in range(1, 5000):
+        assert -idle <= adjustment(plan, "worker-in", idle) <= -1
+        assert 1 <= adjustment(plan, "worker-out", idle) <= idle
+
+
+def test_workers_come_at_once_and_go_after_minutes(plan: Any) -> None:
+    alarms = {name: plan.one("cloudwatch/metricAlarm:MetricAlarm", name).inputs for name in ("worker-out", "worker-in")}
+    assert (alarms["worker-out"]["evaluationPeriods"], alarms["worker-in"]["evaluationPeriods"]) == (1, 4)
+
+
+def test_what_is_missing_are_jobs_beyond_the_tasks_that_were_asked_for(plan: Any) -> None:
     queue, service = {"QueueName": "Queue/work"}, plan.one("ecs/service:Service", "worker").inputs["name"]
-    assert measured == {
-        "waiting": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", queue, False),
-        "running": ("AWS/SQS", "ApproximateNumberOfMessagesNotVisible", queue, False),
-        "tasks": (
-            "ECS/ContainerInsights",
-            "RunningTaskCount",
-            {"ClusterName": f"heartmap-{plan.stack}", "ServiceName": service},
-            False,
-        ),
-    }
-    # Every id of the expression is a metric: CloudWatch refuses others.
-    assert set(re.findall(r"[a-z]+", backlog["expression"])) == set(metrics)
-
-
-def test_a_waiting_message_adds_the_first_worker(plan: Any) -> None:
-    policy = plan.one("appautoscaling/policy:Policy", "worker-wake")
-    steps = policy.inputs["stepScalingPolicyConfiguration"]
-    assert policy.inputs["policyType"] == "StepScaling"
-    assert (steps["adjustmentType"], steps["stepAdjustments"]) == (
-        "ChangeInCapacity",
-        [{"metricIntervalLowerBound": "0", "scalingAdjustment": 1}],
-    )
-    # A worker takes about two minutes to start: no second one is added for the same message meanwhile.
-    assert steps["cooldown"] >= 240
-    alarm = plan.one("cloudwatch/metricAlarm:MetricAlarm", "worker-wake").inputs
-    assert alarm["alarmActions"] == [f"arn:aws:{policy.id}"]
-    assert (
-        alarm["metricName"],
-        alarm["threshold"],
-        alarm["comparisonOperator"],
-        alarm["period"],
-        alarm["evaluationPeriods"],
-    ) == (
-        "ApproximateNumberOfMessagesVisible",
-        1,
-        "GreaterThanOrEqualToThreshold",
-        60,
-        1,
-    )
-    assert alarm["dimensions"] == {"QueueName": "Queue/work"}
+    for name, expression in (
+        ("worker-out", "waiting + running - FILL(desired, 0)"),
+        ("worker-in", "FILL(desired, 0) - waiting - running"),
+    ):
+        metrics = {one["id"]: one for one in plan.one("cloudwatch/metricAlarm:MetricAlarm", name).inputs["metricQueries"]}
+        jobs = metrics.pop("jobs")
+        assert (jobs["expression"], jobs["returnData"]) == (expression, True)
+        measured = {
+            id_: (*(one["metric"][key] for key in ("namespace", "metricName", "stat", "period", "dimensions")), one["returnData"])
+            for id_, one in metrics.items()
+        }
+        tasks = {"ClusterName": f"heartmap-{plan.stack}", "ServiceName": service}
+        assert measured == {
+            "waiting": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", 60, queue, False),
+            "running": ("AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "Maximum", 60, queue, False),
+            # Those that still start are among them; those that run are not yet all there are.
+            "desired": ("ECS/ContainerInsights", "DesiredTaskCount", "Average", 60, tasks, False),
+        }
+        # Every id of the expression is a metric: CloudWatch refuses others.
+        assert set(re.findall(r"[a-z]+", expression)) == set(metrics)
 
 
 def test_in_dev_the_api_runs_in_working_hours_only(planned: Callable[[str], Any]) -> None:

@@ -55,7 +55,11 @@ VALID = {
     "heartmap:image": "",
     "heartmap:log_level": "INFO",
     "heartmap:max_upload_bytes": "5368709120",
+    "heartmap:import_buckets": '["atlas.example.org", "labdata"]',
     "heartmap:job_memory_bytes": "4294967296",
+    "heartmap:quota_queued_jobs": "20",
+    "heartmap:quota_jobs_per_day": "200",
+    "heartmap:quota_upload_bytes_per_day": "214748364800",
     "heartmap:malware_scan": "true",
     "heartmap:deletion_protection": "true",
     "heartmap:decommission": "false",
@@ -181,6 +185,24 @@ def test_a_stack_that_is_no_environment_is_refused(stack: str) -> None:
         ("heartmap:max_upload_bytes", "5368709121", "less than or equal to 5368709120"),
         ("heartmap:job_memory_bytes", "1073741824", "greater than or equal to 2147483648"),
         ("heartmap:job_memory_bytes", "32212254720", "must leave 1 GiB of worker_memory"),
+        ("heartmap:quota_queued_jobs", "0", "greater than or equal to 1"),
+        ("heartmap:quota_jobs_per_day", "0", "greater than or equal to 1"),
+        ("heartmap:quota_upload_bytes_per_day", "5368709119", "must not be less than max_upload_bytes, 5368709120"),
+        ("heartmap:import_buckets", "atlas", "must be a list"),
+        ("heartmap:import_buckets", '["s3://atlas"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["atlas/heart"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["*"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["atlas*"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["atlas?"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["a,b"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["Atlas"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["ab"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", f'["{"a" * 64}"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["atlas..heart"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["atlas\\n"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["192.0.2.1"]', "must hold names of buckets"),
+        ("heartmap:import_buckets", '["atlas", "atlas"]', "must be a list of at most 20 different buckets"),
+        ("heartmap:import_buckets", json.dumps([f"bucket-{n}" for n in range(21)]), "must be a list of at most 20"),
         ("heartmap:deletion_protection", "perhaps", "boolean"),
         ("heartmap:mfa", "sms", "'required', 'optional' or 'off'"),
         ("heartmap:api_tasks_min", "two", "valid integer"),
@@ -192,6 +214,14 @@ def test_a_wrong_value_is_answered_with_key_value_and_rule(key: str, value: str,
     first = str(refused.value).splitlines()[0]
     assert first.startswith(f"{key} is ")
     assert "in Pulumi.dev.yaml" in first
+
+
+@pytest.mark.parametrize("stack", list(Environment))
+def test_no_stack_imports_from_the_buckets_of_any_where_results_and_audit_records_are(stack: Environment) -> None:
+    own = f'["heartmap-{stack}-results-123456789012-us-east-1"]'
+    with pytest.raises(SettingsError, match=f"must not name a bucket of the stacks' own: heartmap-{stack}-results"):
+        load(changed("heartmap:import_buckets", own), "dev")
+    assert load(changed("heartmap:import_buckets", '["heartmap-atlas"]'), "dev").import_buckets == ("heartmap-atlas",)
 
 
 def test_every_wrong_value_is_told_at_once() -> None:

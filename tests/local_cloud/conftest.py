@@ -152,7 +152,12 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
         content = b"x" * (11 * 1024 * 1024) if query == b"large" else json.dumps(got).encode()
         headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff"), (b"x-from", b"service")]
         headers += [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"connection", b"x-hop"), (b"x-hop", b"1")]
-        await send({"type": "http.response.start", "status": 418 if query == b"teapot" else 200, "headers": headers})
+        status = 418 if query == b"teapot" else 200
+        if query.startswith(b"conditional="):
+            status = int(query.removeprefix(b"conditional="))
+            headers += [(b"etag", b'"7"'), (b"retry-after", b"60")]
+            content = b"" if status == 304 else content
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off", ws="none", http="h11")

@@ -235,6 +235,20 @@ def test_hop_by_hop_headers_are_dropped_and_the_address_is_appended(client: Call
     assert header(got, "x-forwarded-proto") == ["https"]
 
 
+@pytest.mark.parametrize("status", [200, 304, 412, 429])
+def test_conditions_and_keys_of_idempotency_pass_and_so_does_what_is_answered_to_them(client: Callable, status: int) -> None:
+    sent = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324", "If-Match": '"6"', "If-None-Match": '"7", W/"8"'}
+    answer = client("GET", f"/echo?conditional={status}", headers=sent)
+    assert (answer.status_code, answer.headers["etag"], answer.headers["retry-after"]) == (status, '"7"', "60")
+    if status == 304:
+        # A length would be that of the body which the client has.
+        assert answer.content == b""
+        assert "content-length" not in answer.headers
+    else:
+        got = answer.json()
+        assert {name: header(got, name.lower()) for name in sent} == {name: [value] for name, value in sent.items()}
+
+
 def test_a_path_parameter_arrives_as_it_was_sent(client: Callable) -> None:
     assert client("PATCH", "/items/a%2Fb%20c").json()["target"] == "/live/items/a%2Fb%20c"
     assert client("GET", "/items/01ARZ/results").json()["target"] == "/live/items/01ARZ/results"

@@ -91,11 +91,33 @@ def test_tries_come_to_an_end(over: Any) -> None:
 
 def test_retry_after_is_kept_to_within_reason(over: Any, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("operator_cli.api.LONGEST_PAUSE", 20)
-    answers = [httpx.Response(429, headers={"Retry-After": text}) for text in ("3", "86400", "tomorrow")]
+    answers = [httpx.Response(429, headers={"Retry-After": text}) for text in ("3", "20", "tomorrow")]
     api, _ = over(*answers, OK)
     api.call("GET", "/", Anything)
     assert pauses[:2] == [3, 20]
     assert 0 <= pauses[2] <= 20
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(60, "in 1 minute"), (61, "in 2 minutes"), (40_000, "in 12 hours")])
+def test_nobody_waits_here_for_a_quota_that_ends_later_and_it_is_told_when(
+    over: Any, pauses: list[float], seconds: int, told: str
+) -> None:
+    body = {"code": "quota_jobs_per_day", "detail": "You have begun 200 analyses today, which is the quota."}
+    api, wire = over(httpx.Response(429, json=body, headers={"Retry-After": str(seconds)}), OK)
+    with pytest.raises(CliError, match="You have begun 200 analyses today") as refused:
+        api.call("POST", "/analyses", Anything, {})
+    assert (refused.value.code, refused.value.next_step) == ("quota_jobs_per_day", f"Try again {told}.")
+    assert (len(wire.requests), pauses) == (1, [])
+
+
+def test_a_call_with_a_key_is_sent_again_under_the_same_key_and_one_without_is_not(over: Any) -> None:
+    api, wire = over(httpx.ReadTimeout("late"), httpx.Response(503), OK)
+    api.call("POST", "/analyses", Anything, {"a": 1}, key="one-key")
+    assert [request.headers["idempotency-key"] for request in wire.requests] == ["one-key"] * 3
+    api, wire = over(httpx.Response(503), OK)
+    with pytest.raises(CliError, match="503"):
+        api.call("POST", "/analyses", Anything, {"a": 1})
+    assert "idempotency-key" not in wire.requests[0].headers
 
 
 def test_nothing_there_says_what_to_do(over: Any) -> None:

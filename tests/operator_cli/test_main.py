@@ -112,6 +112,89 @@ def test_an_upload_can_be_waited_for(service: Any, data_set: Path, upload_id: st
     assert document(run("upload", str(data_set), "--wait", "--json")) == {"upload_id": upload_id, "state": "accepted"}
 
 
+def test_an_object_of_a_bucket_is_taken_in_place_of_a_file(service: Any, upload_id: str, reply: Any) -> None:
+    service.server.routes["POST", "/uploads"] = reply(201, {"upload_id": upload_id, "state": "pending"})
+    result = run("upload", "--source", "s3://atlas/heart/cells.h5ad", "--visibility", "one,two", "--wait", "--json")
+    assert document(result) == {"upload_id": upload_id, "state": "accepted"}
+    (begun,) = service.server.requests("POST", "/uploads")
+    assert begun.json == {"source": "s3://atlas/heart/cells.h5ad", "name": "cells.h5ad", "visibility": ["one", "two"]}
+    assert not service.bucket.seen
+
+
+def test_every_upload_and_analysis_is_begun_under_a_key_of_its_own(service: Any, data_set: Path, upload_id: str) -> None:
+    for _ in range(2):
+        assert run("analyze", str(data_set), "--type", "basic", "--visibility", "shared").exit_code == 0
+    begun = service.server.requests("POST", "/uploads") + service.server.requests("POST", "/analyses")
+    assert len({request.headers["idempotency-key"] for request in begun}) == len(begun) == 4
+    assert begun[-1].json["visibility"] == "shared"
+
+
+def test_the_estimate_is_told_before_and_after(service: Any, upload_id: str, analysis_id: str, reply: Any) -> None:
+    estimate = {"memory_bytes": 3_000_000_000, "seconds": 95, "usd": 0.021}
+    accepted = {"upload_id": upload_id, "state": "accepted", "estimates": {"basic": estimate}}
+    service.server.routes["GET", f"/uploads/{upload_id}"] = reply(200, accepted)
+    result = run("analyze", upload_id, "--type", "basic")
+    assert "It will take about 3.0 GB of memory, 1 min 35 s, $0.02." in result.stderr
+    # With options it may be another one, which the answer says.
+    larger = estimate | {"seconds": 40}
+    service.server.routes["POST", "/analyses"] = reply(202, {"analysis_id": analysis_id, "state": "queued", "estimate": larger})
+    result = run("analyze", upload_id, "--type", "basic", "--option", "resolution=2")
+    assert "It will take about 3.0 GB of memory, 40 s, $0.02." in result.stderr
+    assert "3.0 GB of memory, 40 s, $0.02" in result.stdout
+
+
+def test_uploads_are_listed_page_by_page_and_shared(service: Any, upload_id: str, analysis_id: str, reply: Any) -> None:
+    one = {"upload_id": upload_id, "state": "accepted", "name": "cells.h5ad", "visibility": "private", "created_at": "2026-11-24"}
+    other = one | {"upload_id": analysis_id, "visibility": ["a", "b"]}
+    service.server.routes["GET", "/uploads"] = deque(
+        [
+            reply(200, {"uploads": [one], "next_cursor": "x=y"}),
+            reply(200, {"uploads": [], "next_cursor": "z"}),
+            reply(200, {"uploads": [other]}),
+        ]
+    )
+    listed = run("uploads", "list").stdout.splitlines()
+    assert listed == [
+        f"{upload_id}\taccepted\tcells.h5ad\tprivate\t2026-11-24",
+        f"{analysis_id}\taccepted\tcells.h5ad\ta, b\t2026-11-24",
+    ]
+    asked = [request.path.partition("?")[2] for request in service.server.requests("GET", "/uploads")]
+    assert asked == ["limit=100", "limit=99&cursor=x%3Dy", "limit=99&cursor=z"]
+    service.server.routes["PATCH", f"/uploads/{upload_id}"] = reply(200, one | {"visibility": "shared"})
+    assert document(run("uploads", "share", upload_id, "shared", "--json"))["visibility"] == "shared"
+    (changed,) = service.server.requests("PATCH", f"/uploads/{upload_id}")
+    assert changed.json == {"visibility": "shared"}
+
+
+def test_no_more_is_listed_than_was_asked_for(service: Any, upload_id: str, reply: Any) -> None:
+    page = {"uploads": [{"upload_id": upload_id, "state": "accepted"}] * 3, "next_cursor": "more"}
+    service.server.routes["GET", "/uploads"] = reply(200, page)
+    assert len(document(run("uploads", "list", "--limit", "4", "--json"))["uploads"]) == 4
+    assert len(service.server.requests("GET", "/uploads")) == 2
+
+
+def test_the_configuration_has_a_history_and_comes_back(service: Any, reply: Any, refuse: Any) -> None:
+    version = {
+        "version": 2,
+        "changed_by": "admin-1",
+        "changed_at": "2026-11-24T10:00:00Z",
+        "changes": [{"field": "resolution", "from": 0.5, "to": 0.8}],
+        "restored_from": 0,
+    }
+    service.server.routes["GET", "/config/versions"] = reply(200, {"versions": [version]})
+    told = "2\t2026-11-24T10:00:00Z\tadmin-1\tresolution: 0.5 -> 0.8 (version 0 again)\n"
+    assert run("config", "history").stdout == told
+    assert document(run("config", "history", "--json")) == {"versions": [version]}
+    service.server.routes["GET", "/config"] = reply(200, {"version": 2}, {"ETag": '"2"'})
+    service.server.routes["POST", "/config"] = reply(200, {"version": 3, "config": {}})
+    assert run("config", "restore", "1").stdout == "Version 3 has the values of version 1.\n"
+    (restored,) = service.server.requests("POST", "/config")
+    assert (restored.json, restored.headers["if-match"]) == ({"restore_version": 1}, '"2"')
+    service.server.routes["POST", "/config"] = refuse(412, "config_changed", "It was changed meanwhile.")
+    refused = run("config", "restore", "1", "--json")
+    assert (refused.exit_code, document(refused)["error"]["code"]) == (1, "config_changed")
+
+
 def test_jobs_are_listed_shown_and_cancelled(service: Any, analysis_id: str) -> None:
     assert run("jobs", "list").stdout == f"{analysis_id}\tsucceeded\tbasic\tdone\t2026-11-24\n"
     assert document(run("jobs", "show", analysis_id, "--json"))["state"] == "running"
@@ -234,6 +317,11 @@ def test_nothing_but_token_prints_a_token(service: Any, signed_in: Any, data_set
         ["token"],
         ["upload", "FILE"],
         ["analyze", "FILE", "--type", "basic"],
+        ["upload", "--source", "s3://atlas/cells.h5ad"],
+        ["uploads", "list"],
+        ["uploads", "share", "01J8ZQ4Y7M3W5X9K2B6C1D0EFG", "shared"],
+        ["config", "history"],
+        ["config", "restore", "1"],
         ["jobs", "list"],
         ["jobs", "show", "01J8ZQ4Y7M3W5X9K2B6C1D0EFH"],
         ["jobs", "cancel", "01J8ZQ4Y7M3W5X9K2B6C1D0EFH"],
@@ -284,6 +372,10 @@ def test_a_refusal_is_exit_1_with_its_code_request_id_and_the_next_step(service:
         ["nonsense"],
         ["upload"],
         ["upload", "no-such-file.h5ad"],
+        ["upload", "no-such-file.h5ad", "--source", "s3://atlas/cells.h5ad"],
+        ["upload", "--source", "s3://atlas/cells.h5ad", "--visibility", "a,,b"],
+        ["uploads", "share", "../config", "shared"],
+        ["config", "restore", "-1"],
         ["analyze", "no-such-file.h5ad", "--type", "basic"],
         ["analyze", "01J8ZQ4Y7M3W5X9K2B6C1D0EFG"],
         ["analyze", "01J8ZQ4Y7M3W5X9K2B6C1D0EFG", "--type", "astrology"],

@@ -136,3 +136,95 @@ def test_a_file_that_is_still_being_written_is_told(
     service.server.routes["POST", "/uploads"] = grow
     with pytest.raises(CliError, match="changed while it was sent"):
         uploads.send(both[0], both[1], QUIET, file)
+
+
+def test_what_broke_off_goes_on_with_the_parts_that_are_missing(
+    service: Any, both: Any, file: Path, upload_id: str, reply: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived = in_parts(service, upload_id, reply, part_bytes=2000, parts=13)
+    take = service.bucket.routes["PUT", "/part/6"]
+    service.bucket.routes["PUT", "/part/6"] = reply(403, b"<Error><Code>AccessDenied</Code></Error>")
+    with pytest.raises(CliError, match="refused the transfer"):
+        uploads.send(both[0], both[1], QUIET, file)
+    assert set(arrived) == {f"/part/{n}" for n in range(1, 6)}
+    arrived.clear()
+    service.bucket.routes["PUT", "/part/6"] = take
+    assert uploads.send(both[0], both[1], QUIET, file) == upload_id
+    assert set(arrived) == {f"/part/{n}" for n in range(6, 14)}
+    (complete,) = service.server.requests("POST", f"/uploads/{upload_id}/complete")
+    assert [part["number"] for part in complete.json["parts"]] == list(range(1, 14))
+    begun = service.server.requests("POST", "/uploads")
+    assert len({request.headers["idempotency-key"] for request in begun}) == 1
+    # What is complete is no longer known here: the same file again is another upload.
+    uploads.send(both[0], both[1], QUIET, file)
+    assert service.server.requests("POST", "/uploads")[-1].headers["idempotency-key"] != begun[0].headers["idempotency-key"]
+
+
+def test_a_file_that_has_changed_or_an_upload_that_is_another_begins_anew(
+    service: Any, both: Any, file: Path, upload_id: str, analysis_id: str, reply: Any
+) -> None:
+    arrived = in_parts(service, upload_id, reply, part_bytes=2000, parts=13)
+    service.server.routes["POST", f"/uploads/{upload_id}/complete"] = reply(503)
+    with pytest.raises(CliError):
+        uploads.send(both[0], both[1], QUIET, file)
+    arrived.clear()
+    # The service has forgotten the key, and gives another upload.
+    again = in_parts(service, analysis_id, reply, part_bytes=2000, parts=13)
+    assert uploads.send(both[0], both[1], QUIET, file) == analysis_id
+    assert len(again) == 13
+    file.write_bytes(bytes(25_000))
+    again.clear()
+    assert uploads.send(both[0], both[1], QUIET, file) == analysis_id
+    assert len(again) == 13
+
+
+@pytest.mark.parametrize("code", ["upload_complete", "upload_expired", "no_such_upload"])
+def test_an_upload_that_is_over_is_not_gone_on_with_for_ever(
+    service: Any, both: Any, file: Path, upload_id: str, reply: Any, refuse: Any, code: str
+) -> None:
+    arrived = in_parts(service, upload_id, reply, part_bytes=2000, parts=13)
+    take = service.bucket.routes["PUT", "/part/13"]
+    service.bucket.routes["PUT", "/part/13"] = reply(403)
+    with pytest.raises(CliError):
+        uploads.send(both[0], both[1], QUIET, file)
+    addresses = service.server.routes["POST", f"/uploads/{upload_id}/parts"]
+    service.server.routes["POST", f"/uploads/{upload_id}/parts"] = refuse(409, code, "It is over.")
+    with pytest.raises(CliError, match="It is over"):
+        uploads.send(both[0], both[1], QUIET, file)
+    service.server.routes["POST", f"/uploads/{upload_id}/parts"] = addresses
+    service.bucket.routes["PUT", "/part/13"] = take
+    arrived.clear()
+    uploads.send(both[0], both[1], QUIET, file)
+    assert len(arrived) == 13
+
+
+def test_a_key_that_was_used_otherwise_is_replaced_once(
+    service: Any, both: Any, file: Path, upload_id: str, reply: Any, refuse: Any
+) -> None:
+    ticket = reply(201, {"upload_id": upload_id, "url": f"{service.bucket.url}/uploads", "fields": {}})
+    service.server.routes["POST", "/uploads"] = deque([refuse(422, "idempotency_key_reused", "Another call had it."), ticket])
+    assert uploads.send(both[0], both[1], QUIET, file) == upload_id
+    first, second = (request.headers["idempotency-key"] for request in service.server.requests("POST", "/uploads"))
+    assert first != second
+
+
+def test_where_nothing_can_be_kept_a_large_file_is_sent_all_the_same(
+    service: Any, both: Any, file: Path, upload_id: str, reply: Any, state: Path
+) -> None:
+    in_parts(service, upload_id, reply, part_bytes=2000, parts=13)
+    (state / "heartmapctl").mkdir(exist_ok=True)
+    (state / "heartmapctl" / "uploads").write_text("in the way")
+    assert uploads.send(both[0], both[1], QUIET, file) == upload_id
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [(None, None), ("private", "private"), ("shared", "shared"), ("a-1, b@c", ["a-1", "b@c"])]
+)
+def test_a_visibility_is_a_word_or_a_list_of_principals(text: str | None, expected: Any) -> None:
+    assert uploads.parse_visibility(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a,,b", "a b", "a\tb", "ü"])
+def test_what_is_no_list_of_principals_is_wrong_use(text: str) -> None:
+    with pytest.raises(WrongUse, match="separated by commas"):
+        uploads.parse_visibility(text)

@@ -1,0 +1,70 @@
+"""Buckets, tables, queue and notification, as the stack deploys them."""
+
+import json
+from typing import Any
+
+from heartmap_service.clients import Clients
+
+REGION = "eu-west-1"
+RECEIVES_BEFORE_DEAD = 10
+
+
+def create(clients: Clients, *, visibility: int = 120) -> dict[str, Any]:
+    """Makes them in an empty emulated AWS; their names as settings. ``visibility`` is the queue's, in seconds."""
+    s3, dynamodb, sqs = clients.s3, clients.dynamodb, clients.sqs
+    for bucket in ("uploads", "results"):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    dynamodb.create_table(
+        TableName="jobs",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "listing_key", "created_at")],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "listing",
+                "KeySchema": [
+                    {"AttributeName": "listing_key", "KeyType": "HASH"},
+                    {"AttributeName": "created_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    dynamodb.create_table(
+        TableName="config",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}, {"AttributeName": "version", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "name", "AttributeType": "S"},
+            {"AttributeName": "version", "AttributeType": "N"},
+        ],
+    )
+    dead_url = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    redrive = json.dumps({"deadLetterTargetArn": _arn(sqs, dead_url), "maxReceiveCount": RECEIVES_BEFORE_DEAD})
+    attributes: Any = {"VisibilityTimeout": str(visibility), "RedrivePolicy": redrive}
+    queue_url = sqs.create_queue(QueueName="jobs", Attributes=attributes)["QueueUrl"]
+    s3.put_bucket_notification_configuration(
+        Bucket="uploads",
+        NotificationConfiguration={
+            "QueueConfigurations": [
+                {
+                    "QueueArn": _arn(sqs, queue_url),
+                    "Events": ["s3:ObjectCreated:*"],
+                    "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "uploads/"}]}},
+                }
+            ]
+        },
+    )
+    return {
+        "environment": "local",
+        "uploads_bucket": "uploads",
+        "results_bucket": "results",
+        "jobs_table": "jobs",
+        "config_table": "config",
+        "queue_url": queue_url,
+        "region": REGION,
+    }
+
+
+def _arn(sqs: Any, url: str) -> str:
+    return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
