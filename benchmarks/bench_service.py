@@ -296,6 +296,8 @@ def measure(port: int, api: subprocess.Popen[bytes], environment: dict[str, str]
 
 
 def main() -> None:
+    # Ended from outside it ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="heartmap-bench-") as name:
         directory = Path(name)
         aws_port, port = free_port(), free_port()

@@ -206,7 +206,8 @@ def _style(policy: Policy, number: int) -> dict[str, object]:
     color = {FORMER.name: "#c0392b", CHOSEN.name: "#1f618d"}.get(
         policy.name, ("#999999", "#d4a017", "#7d6fb3", "#5aa469")[number % 4]
     )
-    return {"marker": "o", "markersize": 3, "color": color, "linewidth": 2.2 if chosen else 1.1}
+    dashes = "--" if policy.name.startswith("chosen,") else "-"
+    return {"linestyle": dashes, "marker": "o", "markersize": 3, "color": color, "linewidth": 2.2 if chosen else 1.1}
 
 
 # The page

@@ -23,7 +23,7 @@ from infra.iam import ServiceRole, ServiceRoleArgs, Statement, document
 from infra.key_administration import KeyAdministration
 from infra.naming import STAGE, Names
 from infra.network import Network
-from infra.request_models import ANY_CONTENT_TYPE, BODIES, schema
+from infra.request_models import ANY_CONTENT_TYPE, BODIES, model_name, schema
 from infra.settings import Settings
 from infra.token_exchange import TokenExchange
 from lambda_authorizer.access_policy import ACCESS_POLICY, KEYS, Rule
@@ -314,7 +314,7 @@ class Api(pulumi.ComponentResource):
     def _model(self, rule: Rule) -> Output[str]:
         body = BODIES[rule.method, rule.route]
         arguments: dict[str, Any] = {
-            "name": body.__name__,
+            "name": model_name((rule.method, rule.route)),
             "description": f"The body of {rule.method} {rule.route}",
             "content_type": "application/json",
             "schema": schema(body),

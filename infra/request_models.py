@@ -66,6 +66,15 @@ BODIES: dict[tuple[str, str], type[BaseModel]] = {
     ("POST", "/keys/{key_id}/rotate"): KeyRotation,
 }
 
+
+def model_name(call: tuple[str, str]) -> str:
+    """The name of a call's model, of which an API has one each: that of the body, and where several calls have the same body the
+    first part of the route as well."""
+    name = BODIES[call].__name__
+    shared = sum(body is BODIES[call] for body in BODIES.values()) > 1
+    return name + call[1].split("/")[1].capitalize() if shared else name
+
+
 # Words for readers; a default is nothing that a validator checks.
 _LEFT_OUT = frozenset({"title", "description", "default", "$defs"})
 _SAME = frozenset(

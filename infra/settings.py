@@ -50,6 +50,10 @@ REGION_KEY = "aws:region"
 WIDEST_IPV4, WIDEST_IPV6 = 8, 20
 YEAR_DAYS = 365
 
+WORKER_OWN_BYTES = 3 * GIB // 2
+"""What a worker takes beside a job: itself, and the process with HeartMAP loaded that jobs are forked from (0.7 GB, and for the
+first half minute twice)."""
+
 _ZONE_ID = matches(r"([A-Z0-9]{6,32})?", "must be the id of a hosted zone, such as Z0123456789EXAMPLE")
 _VPC_ID = matches(r"(vpc-[0-9a-f]{8,17})?", "must be the id of a VPC, such as vpc-0123456789abcdef0")
 _CERTIFICATE = matches(r"(arn:aws:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+)?", "must be the ARN of a certificate in ACM")
@@ -173,8 +177,8 @@ class Settings(BaseModel):
                 raise _agree(f"{part}_tasks_max", most, f"must be at least 1 and {part}_tasks_min, which is {least}")
         if self.api_tasks_min < 1:
             raise _agree("api_tasks_min", self.api_tasks_min, "must be at least 1: nothing starts the API when a request comes")
-        if self.job_memory_bytes > self.worker_memory * MIB - GIB:
-            raise _agree("job_memory_bytes", self.job_memory_bytes, "must leave 1 GiB of worker_memory to the worker itself")
+        if self.job_memory_bytes > self.worker_memory * MIB - WORKER_OWN_BYTES:
+            raise _agree("job_memory_bytes", self.job_memory_bytes, "must leave 1.5 GiB of worker_memory to the worker itself")
         if self.decommission and self.deletion_protection:
             raise _agree("deletion_protection", True, "must be false to decommission the stack")
         if 0 < self.secret_rotation_days < 30:

@@ -15,7 +15,6 @@ import scipy.sparse
 import structlog
 from moto import mock_aws
 from moto.core.models import botocore_stubber
-from moto.core.models import botocore_stubber
 from moto.moto_api._internal.models import moto_api_backend
 from starlette.testclient import TestClient
 

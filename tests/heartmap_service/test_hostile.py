@@ -98,7 +98,7 @@ def test_a_scan_that_ends_without_a_word_is_seen_as_a_crash(good: Path, monkeypa
 
 
 def test_an_endless_loop_within_hdf5_is_ended_with_the_process(good: Path, tmp_path: Path) -> None:
-    """The first text of a heap is said to be -16 bytes long, which is the length of what stands before it: HDF5 does not move on."""
+    """The first text of a heap is said to be -16 bytes long, as long as what stands before it: HDF5 does not move on."""
     body = good.read_bytes()
     place = body.index(b"GCOL") + 24
     path = tmp_path / "loop.h5ad"

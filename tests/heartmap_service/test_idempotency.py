@@ -13,7 +13,8 @@ KEY = {"Idempotency-Key": "3f2c"}
 
 
 def rows(clients: Clients, prefix: str) -> list[Any]:
-    return [row for row in clients.dynamodb.scan(TableName="jobs")["Items"] if row["pk"]["S"].startswith(prefix)]
+    items: list[Any] = clients.dynamodb.scan(TableName="jobs")["Items"]
+    return [row for row in items if row["pk"]["S"].startswith(prefix)]
 
 
 def test_a_repeated_submission_is_answered_about_the_first(analyst: Any, upload: Any, clients: Clients) -> None:

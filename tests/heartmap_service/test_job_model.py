@@ -236,6 +236,10 @@ def test_the_store_does_what_a_plain_model_of_it_does() -> None:
     run_state_machine_as_test(
         Jobs,
         settings=settings(
-            max_examples=25, stateful_step_count=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+            max_examples=25,
+            stateful_step_count=30,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )

@@ -144,7 +144,7 @@ def test_calls_at_once_get_exactly_what_the_quota_leaves(limited: Any, clients: 
 def test_cancelling_frees_a_place_once_and_the_day_keeps_counting(limited: Any, clients: Clients) -> None:
     anna = limited("anna")
     upload_id = arrived(anna, clients)
-    statuses = []
+    statuses, answer = [], None
     for _ in range(6):
         answer = anna.call("POST", "/analyses", json={"upload_id": upload_id})
         statuses.append(answer.status_code)
@@ -152,6 +152,7 @@ def test_cancelling_frees_a_place_once_and_the_day_keeps_counting(limited: Any, 
             for _ in range(2):
                 anna.call("DELETE", f"/analyses/{answer.json()['analysis_id']}")
     assert statuses == [202] * 5 + [429]
+    assert answer is not None
     assert answer.json()["code"] == "quota_jobs_per_day"
     assert 0 < int(answer.headers["retry-after"]) <= 24 * 3600
     assert count(clients.dynamodb, unfinished_key("anna"), "unfinished") == 0
@@ -179,7 +180,8 @@ def test_uploads_cost_what_they_may_send(limited: Any, clients: Clients) -> None
     assert 0 < int(answer.headers["retry-after"]) <= 24 * 3600
     assert anna.call("POST", "/uploads", json={"bytes": MIB}).status_code == 201
     assert anna.call("POST", "/uploads", json={"bytes": 1}).status_code == 429
-    [day] = [row for row in clients.dynamodb.scan(TableName="jobs")["Items"] if "bytes" in row and "quota" in row["pk"]["S"]]
+    rows: list[Any] = clients.dynamodb.scan(TableName="jobs")["Items"]
+    [day] = [row for row in rows if "bytes" in row and "quota" in row["pk"]["S"]]
     assert day["bytes"]["N"] == str(2 * MIB)
     assert len(anna.call("GET", "/uploads").json()["uploads"]) == 2
 

@@ -14,7 +14,8 @@ def put(pk: str, condition: str | None = "attribute_not_exists(pk)", refusal: An
 
 
 def rows(clients: Clients) -> set[str]:
-    return {item["pk"]["S"] for item in clients.dynamodb.scan(TableName="jobs")["Items"]}
+    items: list[Any] = clients.dynamodb.scan(TableName="jobs")["Items"]
+    return {item["pk"]["S"] for item in items}
 
 
 def test_either_all_is_written_or_nothing(aws: dict[str, Any], clients: Clients) -> None:

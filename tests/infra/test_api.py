@@ -111,6 +111,9 @@ def test_what_administrators_attach_to_roles_allows_that_one_call(plan: Any) -> 
 def test_bodies_are_validated_by_the_models_of_the_service_whatever_their_type(plan: Any) -> None:
     models = {model.name: model.inputs for model in plan.of("apigateway/model:Model")}
     assert len(models) == len(BODIES)
+    # An API has one model of a name, and its name is letters and digits.
+    assert len({model["name"] for model in models.values()}) == len(models)
+    assert all(model["name"].isalnum() for model in models.values())
     for key, method in by_method(plan, "method:Method").items():
         if key not in BODIES:
             assert method.inputs["requestValidatorId"] == "RequestValidator/api"

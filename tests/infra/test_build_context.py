@@ -26,7 +26,7 @@ def tag(root: Path) -> str:
 def test_the_same_sources_elsewhere_have_the_same_tag_whatever_lies_beside_them(checkout: Path) -> None:
     assert tag(checkout) == tag(ROOT)
     (checkout / "heartmap_service" / "notes.txt").write_text("not part of the image")
-    (checkout / "lambda_authorizer" / "handler.py").write_text("")
+    (checkout / "lambda_authorizer" / "requirements.in").write_text("")
     assert tag(checkout) == tag(ROOT)
 
 

@@ -43,7 +43,7 @@ def sizes(draw: st.DrawFn) -> dict[str, str]:
         "api_memory": str(draw(st.sampled_from(FARGATE_MEMORY[api]))),
         "worker_cpu": str(worker),
         "worker_memory": str(memory),
-        "job_memory_bytes": str((memory - 1024) * 1024**2),
+        "job_memory_bytes": str((memory - 1536) * 1024**2),
         "api_tasks_min": str(least),
         "api_tasks_max": str(draw(st.integers(least, 8))),
         "worker_tasks_min": str(draw(st.integers(0, 2))),

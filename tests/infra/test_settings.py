@@ -184,7 +184,7 @@ def test_a_stack_that_is_no_environment_is_refused(stack: str) -> None:
         ("heartmap:max_upload_bytes", "1000", "greater than or equal to 1048576"),
         ("heartmap:max_upload_bytes", "5368709121", "less than or equal to 5368709120"),
         ("heartmap:job_memory_bytes", "1073741824", "greater than or equal to 2147483648"),
-        ("heartmap:job_memory_bytes", "32212254720", "must leave 1 GiB of worker_memory"),
+        ("heartmap:job_memory_bytes", "30601641985", "must leave 1.5 GiB of worker_memory"),
         ("heartmap:quota_queued_jobs", "0", "greater than or equal to 1"),
         ("heartmap:quota_jobs_per_day", "0", "greater than or equal to 1"),
         ("heartmap:quota_upload_bytes_per_day", "5368709119", "must not be less than max_upload_bytes, 5368709120"),

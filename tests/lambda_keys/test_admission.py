@@ -48,7 +48,15 @@ def test_every_row_of_the_policy_that_is_answered_here_has_an_action() -> None:
 @pytest.mark.parametrize(
     "authorizer",
     [
-        *(None, {}, "assertion", {"assertion": None}, {"assertion": ["v2"]}, {"assertion": ""}, {"assertion": "v2.a1.e30.1.r.AAAA"}),
+        *(
+            None,
+            {},
+            "assertion",
+            {"assertion": None},
+            {"assertion": ["v2"]},
+            {"assertion": ""},
+            {"assertion": "v2.a1.e30.1.r.AAAA"},
+        ),
         {"principalId": "5f0d3c1e", "groups": "admin", "decision": "allow"},
         {"assertion": "ä" * 20},
     ],

@@ -103,7 +103,11 @@ class World:
         self.clients: Clients = connect(
             ServiceSettings(environment="local", region=REGION, aws_endpoint_url=f"http://127.0.0.1:{port}", **names)
         )
-        self.settings = create(self.clients, visibility=TIMES[kind]["visibility"])
+        try:
+            self.settings = create(self.clients, visibility=TIMES[kind]["visibility"])
+        except Exception:
+            self._moto.kill()
+            raise
         self.api_port = _free_port()
         environment = self._environment()
         self.api = Member("api", [sys.executable, "-m", "heartmap_service.api"], environment, directory / "api.log")
