@@ -30,7 +30,8 @@ WORKER_COOLDOWN_SECONDS = 180
 OUT_PERIODS, IN_PERIODS = 1, 4
 """Of a minute. Too few workers keep people waiting; too many cost the last minutes of a task that might be needed again."""
 
-_Query, _QueryMetric = aws.cloudwatch.MetricAlarmMetricQueryArgs, aws.cloudwatch.MetricAlarmMetricQueryMetricArgs
+_Query = aws.cloudwatch.MetricAlarmMetricQueryArgs
+_QueryMetric = aws.cloudwatch.MetricAlarmMetricQueryMetricArgs
 _Step = aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustmentArgs
 
 

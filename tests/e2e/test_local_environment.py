@@ -33,6 +33,7 @@ ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/config"): {"json": {}},
     ("POST", "/uploads"): {"json": {}},
+    ("PATCH", "/uploads/{upload_id}"): {"json": {"visibility": "private"}},
     ("POST", "/uploads/{upload_id}/parts"): {"json": {"numbers": [1]}},
     ("POST", "/uploads/{upload_id}/complete"): {"json": {"parts": [{"number": 1, "etag": "x"}]}},
     ("POST", "/analyses"): {"json": {"upload_id": ULID, "analysis_type": "basic"}},

@@ -130,13 +130,13 @@ def test_a_worker_is_protected_before_it_claims_an_analysis_until_that_has_ended
 ) -> None:
     asked_at_claim: list[list[dict[str, Any]]] = []
     analysis = analyst.call("POST", "/analyses", json={"upload_id": upload(b"no HDF5")}).json()["analysis_id"]
-    claim = protected._store.claim
+    claim = protected._analyses._store.claim
 
     def watched(*arguments: Any, **named: Any) -> Any:
         asked_at_claim.append(list(agent.asked))
         return claim(*arguments, **named)
 
-    monkeypatch.setattr(protected._store, "claim", watched)
+    monkeypatch.setattr(protected._analyses._store, "claim", watched)
     while protected.step():
         pass
     assert analyst.call("GET", f"/analyses/{analysis}").json()["state"] == "failed"
@@ -160,11 +160,13 @@ def test_a_long_job_renews_the_protection(
     upload(b"no HDF5")
     monkeypatch.setattr("heartmap_service.protection.RENEWAL", 0.0)
 
-    def working(_task: Any, _directory: Any, _limits: Any, keep_going: Callable[[str, float], bool]) -> dict[str, Any]:
+    def working(
+        _sandbox: Any, _task: Any, _directory: Any, _limits: Any, keep_going: Callable[[str, float], bool]
+    ) -> dict[str, Any]:
         assert keep_going("scanning", 0.5)
         return {}
 
-    monkeypatch.setattr("heartmap_service.sandbox.run", working)
+    monkeypatch.setattr("heartmap_service.sandbox.Sandbox.run", working)
     while protected.step():
         pass
     assert agent.asked[0] == agent.asked[1] == PROTECT

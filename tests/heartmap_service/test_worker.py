@@ -160,16 +160,20 @@ def test_options_that_leave_no_cells_fail_with_what_to_change(analyst: Any, uplo
     assert "min_genes" in error["detail"]
 
 
+def jobs_in(scratch: Path) -> list[Path]:
+    return list(scratch.glob("heartmap-job-*"))
+
+
 def test_a_running_analysis_is_cancelled_within_seconds(
-    analyst: Any, upload: Any, worker: Worker, small: Path, clients: Clients, aws: Any
+    analyst: Any, upload: Any, worker: Worker, small: Path, clients: Clients, aws: Any, worker_settings: Any
 ) -> None:
     upload_id = upload(small.read_bytes())
     analysis_id = submit(analyst, upload_id)
     with at_work(worker):
-        wait_for(lambda: bool(psutil.Process().children()) and shown(analyst, analysis_id)["stage"] in ("scanning", "loading"))
+        wait_for(lambda: shown(analyst, analysis_id)["state"] == "running" and jobs_in(worker_settings.scratch_dir))
         assert analyst.call("DELETE", f"/analyses/{analysis_id}").json()["state"] == "cancelled"
         began = time.monotonic()
-        wait_for(lambda: not psutil.Process().children())
+        wait_for(lambda: not jobs_in(worker_settings.scratch_dir))
         assert time.monotonic() - began < 10
         wait_for(lambda: all_messages(clients, aws) == 0)
     assert shown(analyst, analysis_id)["state"] == "cancelled"
@@ -181,7 +185,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_analysis_back(
 ) -> None:
     analysis_id = submit(analyst, upload(small.read_bytes()))
     with at_work(worker):
-        wait_for(lambda: shown(analyst, analysis_id)["stage"] in ("scanning", "loading"))
+        wait_for(lambda: shown(analyst, analysis_id)["state"] == "running" and jobs_in(worker_settings.scratch_dir))
         worker._bench.stop.set()
         began = time.monotonic()
         wait_for(lambda: not psutil.Process().children())
