@@ -2,6 +2,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
+# Compiling the SDKs anew in each process would take more time than the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A Python 3.11, by its full name first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -51,8 +54,9 @@ lint: .venv/.installed ## format, lint and types, without changing a file
 bench: .venv/.installed ## the measurements of benchmarks/, as ratios
 	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file"; done
 
-docs: .venv/.installed ## write the pages anew that are made from the access policy and the plans
+docs: .venv/.installed ## write the pages anew that are made from the access policy, the API and the plans
 	@$(BIN)/python -W ignore -m posture docs
+	@$(BIN)/python -W ignore -m heartmap_service.openapi > .tools/openapi.json && mv .tools/openapi.json docs/openapi.json
 
 lock: .venv/.installed ## compile the requirements files, with hashes, from their .in files
 	@compile() { env -u PIP_FIND_LINKS $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \

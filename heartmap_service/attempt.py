@@ -4,6 +4,7 @@ The token's message is deleted only when what it owes is known to have ended (jo
 again, at the latest when its visibility runs out.
 """
 
+import contextlib
 import tempfile
 import time
 from pathlib import Path
@@ -124,6 +125,9 @@ class AnalysisRunner:
                     "estimate": analysis.estimate,
                 }
                 summary = self._bench.sandbox.run(task, directory, self._limits, keep_going)
+                # It may have been cancelled since the last beat: then nothing of it goes to S3. One that fails is like any other.
+                with contextlib.suppress(BotoCoreError, ClientError):
+                    lease.beat()
                 paths = [path for path in sandbox.results(directory) if path.name != MANIFEST]
                 files = [self._store_file(analysis, path, keep_going) for path in paths]
                 document = manifest.build(analysis, dataset=dataset, summary=summary, files=files)

@@ -17,7 +17,7 @@ from heartmap_service import listing
 from heartmap_service.idempotency import Idempotency
 from heartmap_service.listing import Entry
 from heartmap_service.quotas import Quotas, charge_bytes
-from heartmap_service.records import Upload, UploadState, Visibility, from_item, to_item, to_value
+from heartmap_service.records import Upload, Visibility, from_item, to_item, to_value
 from heartmap_service.table import Table, is_conflict
 from heartmap_service.transactions import ConditionNotMet, Step, commit
 
@@ -135,12 +135,6 @@ class UploadStore(Table):
                     ":one": {"N": "1"},
                 },
             )
-
-    def set_state(self, upload_id: str, state: UploadState, *, code: str | None = None, detail: str | None = None) -> None:
-        """Nothing happens when the record is gone."""
-        self._try_update(
-            _key(upload_id), {"state": state, "code": code, "detail": detail}, condition="attribute_exists(pk)", values={}
-        )
 
     def _decide(self, upload_id: str, changes: dict[str, Any]) -> None:
         self._try_update(_key(upload_id), {**changes, "checks": 0}, condition="attribute_exists(pk)", values={})

@@ -280,7 +280,7 @@ def test_an_analysis_that_another_worker_runs_is_left_to_it(
 ) -> None:
     upload_id = upload(b"no HDF5")
     work()
-    UploadStore(clients.dynamodb, "jobs").set_state(upload_id, "accepted")
+    UploadStore(clients.dynamodb, "jobs").accept(upload_id, FACTS)
     analysis_id = submit(analyst, upload_id)
     claimed(AttemptStore(clients.dynamodb, "jobs"), analysis_id, now=time.time())
     assert worker.step() is True
@@ -303,7 +303,7 @@ def test_a_fault_of_ours_is_tried_three_times_and_then_said(
 ) -> None:
     upload_id = upload(b"no HDF5")
     work()
-    UploadStore(clients.dynamodb, "jobs").set_state(upload_id, "accepted")
+    UploadStore(clients.dynamodb, "jobs").accept(upload_id, FACTS)
     analysis_id = submit(analyst, upload_id)
 
     def unreachable(*_: object, **__: object) -> None:

@@ -1,5 +1,6 @@
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -10,6 +11,7 @@ import structlog
 from heartmap_service.clients import Clients
 from heartmap_service.protection import TaskProtection
 from heartmap_service.worker import Worker
+from tests.heartmap_service.jobs import FACTS
 
 PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": 15}
 RELEASE = {"ProtectionEnabled": False}
@@ -163,8 +165,12 @@ def test_a_long_job_renews_the_protection(
     def working(
         _sandbox: Any, _task: Any, _directory: Any, _limits: Any, keep_going: Callable[[str, float], bool]
     ) -> dict[str, Any]:
-        assert keep_going("scanning", 0.5)
-        return {}
+        end = time.monotonic() + 20
+        while len(agent.asked) < 2:
+            assert keep_going("scanning", 0.5)
+            assert time.monotonic() < end, "the protection was not renewed"
+            time.sleep(0.05)
+        return FACTS
 
     monkeypatch.setattr("heartmap_service.sandbox.Sandbox.run", working)
     while protected.step():
