@@ -15,6 +15,7 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.dynamodb import exceptions, models
 from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 
 from local_cloud.moto_patching import replace
@@ -65,7 +66,7 @@ def isolate_transactions() -> None:
 
 
 def _copy_but_tables(thing: Any) -> Any:
-    return thing if isinstance(thing, models.Table) else copy.deepcopy(thing)
+    return thing if isinstance(thing, Table) else copy.deepcopy(thing)
 
 
 def _undo(backend: Any, operation: dict[str, Any]) -> Callable[[], None]:

@@ -17,7 +17,8 @@ def test_the_routes_are_those_that_the_access_policy_gives_to_the_service(api_se
     layer: Any = api.create_app(api_settings, clients)
     while not isinstance(layer, FastAPI):
         layer = layer._app
-    routes = {(method, route.path) for route in layer.routes for method in route.methods}
+    listed: Any = layer.routes
+    routes = {(method, route.path) for route in listed for method in route.methods}
     assert routes == {call for call, rule in RULES.items() if rule.answered_by == SERVICE}
     assert len(routes) < len(RULES)
 
