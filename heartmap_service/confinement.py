@@ -137,6 +137,8 @@ def environment(root: Path) -> dict[str, str]:
         "MPLCONFIGDIR": str(root / "cache" / "matplotlib"),
         "NUMBA_CACHE_DIR": str(root / "cache" / "numba"),
         "NUMBA_NUM_THREADS": "1",
+        # joblib, which pynndescent uses from 8,192 cells on, would make locks in shared memory for more than one.
+        "LOKY_MAX_CPU_COUNT": "1",
         # The one of numba's that a fork survives without the TBB library.
         "NUMBA_THREADING_LAYER": "workqueue",
         "OMP_NUM_THREADS": "1",

@@ -9,6 +9,7 @@ import anndata
 import h5py
 import numpy as np
 import pytest
+import scipy.sparse
 
 from heartmap_service import job, sandbox
 from heartmap_service.configuration import PipelineConfig
@@ -184,3 +185,17 @@ def test_what_the_estimate_refuses_is_the_jobs_refusal(small: Path) -> None:
     assert refused is not None
     assert refused[0] == "will_not_fit"
     assert job._cannot_fit("basic", PipelineConfig().model_dump(), {"cells": 200, "genes": 500}, 4 * GIB) is None
+
+
+def test_a_data_set_of_which_the_neighbours_are_searched_approximately_is_analysed(jobs: Sandbox, tmp_path: Path) -> None:
+    # From 8,192 cells on other libraries do the work, and ask the system for other things.
+    random = np.random.default_rng(0)
+    counts = scipy.sparse.random(
+        8200, 120, density=0.3, rng=random, dtype=np.float32, data_rvs=lambda size: random.integers(1, 5, size)
+    )
+    data = anndata.AnnData(scipy.sparse.csr_matrix(counts))
+    config = PipelineConfig(min_genes=1).model_dump()
+    with job_directory(tmp_path) as large:
+        data.write_h5ad(large.work / "input.h5ad")
+        task = {"task": "analysis", "input": "input.h5ad", "analysis_type": "basic", "config": config}
+        assert run(jobs, task, large)["cells"] == 8200
