@@ -52,7 +52,9 @@ def test_what_is_good_gets_as_far_as_the_last_check(name: str, monkeypatch: pyte
 @pytest.mark.parametrize("target", targets.TARGETS)
 def test_three_seconds_of_a_fuzzer_find_nothing(target: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.lambda_authorizer.fuzz", "--seconds", "3", "--keep", str(tmp_path), target]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=Path(__file__).parents[3])
+    # The kernel counts what this process once had in memory as its children's; not as their children's.
+    apart = ["/bin/sh", "-c", '"$@"; exit $?', "sh", *command]
+    done = subprocess.run(apart, capture_output=True, text=True, check=False, timeout=120, cwd=Path(__file__).parents[3])
     assert done.returncode == 0, done.stderr[-3000:]
     (count,) = [int(line.split()[1]) for line in done.stderr.splitlines() if line.startswith("stat::number_of_executed_units")]
     assert count > len([seed for seed in SEEDS if seed.parent.name == target])
