@@ -183,8 +183,8 @@ def test_some_calls_are_decided_by_their_arguments(machine: str, call: str, argu
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the header is another one")
 def test_the_numbers_are_the_kernels() -> None:
     header = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
-    if not header.exists():
-        pytest.skip("the kernel's headers are not installed")
+    if not header.exists() and os.environ.get("CI") != "true":
+        pytest.skip("the kernel's headers are not installed: apt-get install linux-libc-dev")
     lines = (line.split() for line in header.read_text().splitlines())
     numbers = {line[1].removeprefix("__NR_"): int(line[2]) for line in lines if len(line) == 3 and line[1].startswith("__NR_")}
     assert {name: pair[0] for name, pair in (seccomp.REFUSED | seccomp._CHECKED).items()}.items() <= numbers.items()
