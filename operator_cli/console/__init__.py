@@ -1,0 +1,1 @@
+"""The console: what `heartmapctl console` serves on this machine."""
