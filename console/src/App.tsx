@@ -1,0 +1,137 @@
+import { lazy, Suspense, useEffect, useRef } from "react";
+import { NavLink, Route, Routes, useLocation } from "react-router";
+import { roleOf, useCan, useSession } from "./lib/session";
+import { Analyses } from "./pages/Analyses";
+import { Gate, SignOut } from "./pages/SignIn";
+import { Empty, Loading, Page, Problem } from "./ui";
+import { ThemeSwitch } from "./ui/ThemeSwitch";
+
+// Each page is fetched when it is opened: the plotting library is large, and most pages do without it.
+const NewAnalysis = lazy(() => import("./pages/NewAnalysis"));
+const Uploads = lazy(() => import("./pages/Uploads"));
+const Analysis = lazy(() => import("./pages/Analysis"));
+const Compare = lazy(() => import("./pages/Compare"));
+const Config = lazy(() => import("./pages/Config"));
+const Users = lazy(() => import("./pages/Users"));
+const Keys = lazy(() => import("./pages/Keys"));
+const Activity = lazy(() => import("./pages/Activity"));
+const Status = lazy(() => import("./pages/Status"));
+
+function Navigation() {
+  const analyst = useCan("analyst");
+  const admin = useCan("admin");
+  const viewer = useCan("viewer");
+  const links: [string, string, boolean][] = [
+    ["/analyses", "Analyses", viewer],
+    ["/new", "New analysis", analyst],
+    ["/uploads", "Data sets", analyst],
+    ["/config", "Configuration", viewer],
+    ["/users", "Users", admin],
+    ["/keys", "API keys", admin],
+    ["/activity", "Activity", admin],
+    ["/status", "Status", true],
+  ];
+  return (
+    <nav aria-label="Pages">
+      <ul>
+        {links
+          .filter(([, , shown]) => shown)
+          .map(([to, label]) => (
+            <li key={to}>
+              <NavLink to={to}>{label}</NavLink>
+            </li>
+          ))}
+      </ul>
+    </nav>
+  );
+}
+
+function Who() {
+  const { data: session } = useSession();
+  if (!session) return null;
+  return (
+    <div className="who">
+      <span>
+        <span className="muted">Environment </span>
+        <strong>{session.environment}</strong>
+      </span>
+      {session.signed_in && (
+        <span>
+          {session.email ?? session.username} <span className="muted">({roleOf(session) ?? "no role"})</span>
+        </span>
+      )}
+      <div className="row">
+        {session.signed_in && <SignOut />}
+        <ThemeSwitch />
+      </div>
+    </div>
+  );
+}
+
+/** After a change of page the reader begins at its heading, as after a page that was loaded. */
+function useFocusOnChange() {
+  const { pathname } = useLocation();
+  const first = useRef(true);
+  const target = useRef<HTMLElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the path is what changes
+  useEffect(() => {
+    if (first.current) first.current = false;
+    else target.current?.focus();
+  }, [pathname]);
+  return target;
+}
+
+export function App() {
+  const main = useFocusOnChange();
+  const { isPending, error } = useSession();
+  return (
+    <div className="shell">
+      <a className="skip" href="#main">
+        To the content
+      </a>
+      <header className="sidebar">
+        <NavLink className="brand" to="/analyses">
+          <img src="/icon.svg" alt="" width="24" height="24" />
+          HeartMAP
+        </NavLink>
+        <Navigation />
+        <Who />
+      </header>
+      <main id="main" ref={main} tabIndex={-1}>
+        {isPending && <Loading what="the session" />}
+        {error && (
+          <Page title="The console">
+            <Problem error={error} />
+          </Page>
+        )}
+        {!isPending && !error && (
+          <Suspense fallback={<Loading what="the page" />}>
+            <Routes>
+              <Route path="/status" element={<Status />} />
+              <Route element={<Gate />}>
+                <Route path="/" element={<Analyses />} />
+                <Route path="/analyses" element={<Analyses />} />
+                <Route path="/new" element={<NewAnalysis />} />
+                <Route path="/uploads" element={<Uploads />} />
+                <Route path="/analyses/:id" element={<Analysis />} />
+                <Route path="/compare" element={<Compare />} />
+                <Route path="/config" element={<Config />} />
+                <Route path="/users" element={<Users />} />
+                <Route path="/keys" element={<Keys />} />
+                <Route path="/activity" element={<Activity />} />
+              </Route>
+              <Route
+                path="*"
+                element={
+                  <Page title="No such page">
+                    <Empty>There is no page at this address.</Empty>
+                  </Page>
+                }
+              />
+            </Routes>
+          </Suspense>
+        )}
+      </main>
+    </div>
+  );
+}

@@ -1,0 +1,5 @@
+import { Page } from "../ui";
+
+export function Analyses() {
+  return <Page title="Analyses">…</Page>;
+}

@@ -1,0 +1,5 @@
+import { Page } from "../ui";
+
+export default function Config() {
+  return <Page title="Config">…</Page>;
+}

@@ -1,0 +1,5 @@
+import { Page } from "../ui";
+
+export default function NewAnalysis() {
+  return <Page title="NewAnalysis">…</Page>;
+}

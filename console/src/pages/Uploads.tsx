@@ -1,0 +1,5 @@
+import { Page } from "../ui";
+
+export default function Uploads() {
+  return <Page title="Uploads">…</Page>;
+}
