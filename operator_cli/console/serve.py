@@ -1,0 +1,105 @@
+"""A console that serves until it is told to end."""
+
+import contextlib
+import errno
+import html
+import os
+import socket
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from operator_cli.console.app import Console, application
+from operator_cli.console.connections import guarded
+from operator_cli.console.peers import Peers
+from operator_cli.console.secrets import Secrets
+from operator_cli.environments import Environment
+from operator_cli.errors import CliError
+
+LOOPBACK, LOOPBACK_V6 = "127.0.0.1", "::1"
+ATTEMPTS = 20
+LARGEST_HEAD = 16 * 1024
+MOST_CONNECTIONS = 128
+KEEP_ALIVE_SECONDS = 30
+CLOSING_SECONDS = 2
+
+
+def serve(environment: Environment, *, port: int, ready: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """Serve the console of an environment until SIGINT or SIGTERM; ``ready`` is told its start address.
+
+    Raises CliError when the port, or every port, is taken.
+    """
+    with contextlib.ExitStack() as stack:
+        sockets = _listen(port)
+        for each in sockets:
+            stack.callback(each.close)
+        address = sockets[0].getsockname()
+        console = Console(environment=environment, port=address[1], secrets=Secrets())
+        peers = Peers()
+        told = peers.tells(address)
+        if not told:
+            warn("This system does not tell which user a connection is of: other users of this machine are kept out by secrets only.")
+        config = uvicorn.Config(
+            application(console),
+            http=guarded(peers if told else None),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            # Nothing stands in front of this server, so nobody may say whom it speaks for.
+            proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+            h11_max_incomplete_event_size=LARGEST_HEAD,
+        )
+        ready(console.start_address)
+        # uvicorn ends its work on Ctrl-C, and then raises it again.
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=sockets)
+
+
+def _listen(port: int) -> list[socket.socket]:
+    """The port on the loopback of both families: whoever else could listen on the other one would be `localhost`, too."""
+    for _ in range(1 if port else ATTEMPTS):
+        try:
+            first = socket.create_server((LOOPBACK, port))
+        except OSError as error:
+            raise CliError(f"Port {port} cannot be listened on: {error.strerror}.", next_step="Give another --port.") from None
+        try:
+            return [first, socket.create_server((LOOPBACK_V6, first.getsockname()[1]), family=socket.AF_INET6)]
+        except OSError as error:
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                # A machine without IPv6 has no second loopback.
+                return [first]
+            first.close()
+    raise CliError(f"Port {port or 'after port'} is taken on ::1 by another program.", next_step="Give another --port.")
+
+
+@contextlib.contextmanager
+def opened_in_browser(directory: Path) -> Iterator[Callable[[str], None]]:
+    """Yields what opens an address in the person's browser, by way of a file that only they can read.
+
+    The command line of the browser is in the process list, which every user of the machine can read.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=directory, prefix="console-", suffix=".html")
+    file = Path(name)
+
+    def show(address: str) -> None:
+        with os.fdopen(handle, "w") as stream:
+            refresh = html.escape(f"0;url={address}")
+            stream.write(f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="{refresh}"><title>HeartMAP</title>')
+        # A text browser would not return before it is closed.
+        threading.Thread(target=webbrowser.open, args=(file.as_uri(),), daemon=True).start()
+
+    try:
+        yield show
+    finally:
+        file.unlink(missing_ok=True)
