@@ -4,6 +4,7 @@ import { createRoot } from "react-dom/client";
 import { BrowserRouter } from "react-router";
 import { App } from "./App";
 import { ApiError } from "./lib/api";
+import { watchActivity } from "./lib/idle";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/ui.css";
@@ -18,6 +19,8 @@ const queries = new QueryClient({
     },
   },
 });
+
+watchActivity();
 
 const root = document.getElementById("root");
 if (root) {

@@ -2,6 +2,7 @@
  * Calls of the console's own server: `/api/…` is the environment's API, which it passes on with the session's credential, and
  * `/console/…` its own. The page key proves that this page was started from the terminal; it is no credential of the API.
  */
+import { isIdle } from "./idle";
 import type { components } from "./openapi";
 
 type Schemas = components["schemas"];
@@ -72,6 +73,7 @@ async function refusal(response: Response): Promise<ApiError> {
 export async function send(method: string, path: string, options: Options = {}): Promise<Response> {
   const json = options.body !== undefined && !(options.body instanceof Blob);
   const headers: Record<string, string> = { [KEY_HEADER]: pageKey(), ...options.headers };
+  if (isIdle()) headers["X-HeartMAP-Idle"] = "1";
   if (json) headers["Content-Type"] = "application/json";
   let response: Response;
   try {
