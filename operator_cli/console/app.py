@@ -50,7 +50,9 @@ def application(console: Console) -> ASGIApp:
 
     async def start(request: Request) -> Response:
         if not console.secrets.start(request.query_params.get("token", "")):
-            told = "This address was used already, or is too old. If it was not you who used it, end the console. Start a new one."
+            told = (
+                "This address was used already, or is too old. If it was not you who used it, end the console. Start a new one."
+            )
             return refusal_page(403, told)
         response = start_page(console.secrets.page_key)
         response.set_cookie(

@@ -42,7 +42,9 @@ def serve(environment: Environment, *, port: int, ready: Callable[[str], None], 
         peers = Peers()
         told = peers.tells(address)
         if not told:
-            warn("This system does not tell which user a connection is of: other users of this machine are kept out by secrets only.")
+            warn(
+                "This system does not tell which user a connection is of: other users of this machine are kept out by secrets only."
+            )
         config = uvicorn.Config(
             application(console),
             http=guarded(peers if told else None),
@@ -95,7 +97,9 @@ def opened_in_browser(directory: Path) -> Iterator[Callable[[str], None]]:
     def show(address: str) -> None:
         with os.fdopen(handle, "w") as stream:
             refresh = html.escape(f"0;url={address}")
-            stream.write(f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="{refresh}"><title>HeartMAP</title>')
+            stream.write(
+                f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="{refresh}"><title>HeartMAP</title>'
+            )
         # A text browser would not return before it is closed.
         threading.Thread(target=webbrowser.open, args=(file.as_uri(),), daemon=True).start()
 

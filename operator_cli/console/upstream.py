@@ -79,7 +79,9 @@ class Upstream:
             raise Problem(502, "bad_gateway", "The service's answer leads elsewhere; it was not followed.")
         return response
 
-    async def call(self, method: str, target: str, answer: type[Model], body: Any = None, headers: Mapping[str, str] = NONE) -> Model:
+    async def call(
+        self, method: str, target: str, answer: type[Model], body: Any = None, headers: Mapping[str, str] = NONE
+    ) -> Model:
         """The answer to a request, checked. Raises Problem when the service refuses or fails."""
         response = await self.send(method, target, body=body, headers=headers)
         if not response.is_success:
@@ -102,7 +104,11 @@ class Upstream:
 
     async def _once(self, method: str, target: str, body: Any, headers: Mapping[str, str], tokens: Tokens) -> httpx.Response:
         url = self.environment.api + target
-        sent = {"Accept": "application/json, application/problem+json", **headers, "Authorization": f"Bearer {tokens.access_token}"}
+        sent = {
+            "Accept": "application/json, application/problem+json",
+            **headers,
+            "Authorization": f"Bearer {tokens.access_token}",
+        }
         try:
             async with self._http.stream(method, url, json=body, headers=sent) as response:
                 content = bytearray()
