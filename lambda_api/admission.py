@@ -7,38 +7,29 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from lambda_api import answers, requests
 from lambda_authorizer import assertion
 from lambda_authorizer.access_policy import RULES, permits
 from lambda_authorizer.assertion import Assertion, AssertionRefused
 from lambda_authorizer.aws import Aws, AwsError
 from lambda_authorizer.problems import Refused
 from lambda_authorizer.secret_store import ManagedSecrets, parse
-from lambda_keys import answers, requests, ulids
-
-CREATE, LIST, ROTATE, REVOKE = "create", "list", "rotate", "revoke"
-# The rows of the access policy that are answered here.
-ACTIONS = {
-    ("POST", "/keys"): CREATE,
-    ("GET", "/keys"): LIST,
-    ("POST", "/keys/{key_id}/rotate"): ROTATE,
-    ("DELETE", "/keys/{key_id}"): REVOKE,
-}
 
 
 class Admitted(NamedTuple):
-    """A call that the access policy opens to its caller. ``key_id`` is a ULID, empty on routes without one."""
+    """A call that the access policy opens to its caller: the method and the route, who calls, and what with."""
 
-    action: str
+    call: tuple[str, str]
     principal: str
-    key_id: str
     body: bytes
 
 
 class Admission:
-    """The check of assertions, by the keys of the secret."""
+    """The check of assertions, by the keys of the secret, for the rows of the access policy that are ``answered_by`` it."""
 
-    def __init__(self, secret_arn: str, secrets: ManagedSecrets, aws: Aws) -> None:
+    def __init__(self, secret_arn: str, secrets: ManagedSecrets, aws: Aws, *, answered_by: str) -> None:
         self._arn = secret_arn
+        self._answered_by = answered_by
         self._secrets = secrets
         self._aws = aws
 
@@ -49,13 +40,12 @@ class Admission:
         if said.request_id != request_id:
             raise Refused(answers.UNAUTHENTICATED)
         call = (said.method, said.route)
-        action = ACTIONS.get(call)
-        if action is None or call != (event.get("httpMethod"), event.get("resource")):
+        rule = RULES.get(call)
+        if rule is None or rule.answered_by != self._answered_by or call != (event.get("httpMethod"), event.get("resource")):
             raise Refused(answers.WRONG_ROUTE)
-        rule = RULES[call]
         if not permits(rule, said.groups, said.scopes):
             raise Refused(answers.FORBIDDEN)
-        return Admitted(action, said.principal, _key_id(event, rule.route), requests.body(event, limit=rule.body))
+        return Admitted(call, said.principal, requests.body(event, limit=rule.body))
 
     def _verified(self, text: str, *, now: float, deadline: float) -> Assertion:
         keys = self._secrets.get(now=now, deadline=deadline).assertion_keys.keys
@@ -90,14 +80,3 @@ def _assertion(event: Any) -> str:
     if not isinstance(text, str):
         raise Refused(answers.UNAUTHENTICATED)
     return text
-
-
-def _key_id(event: dict[str, Any], route: str) -> str:
-    if "{key_id}" not in route:
-        return ""
-    parameters = event.get("pathParameters")
-    key_id = parameters.get("key_id") if isinstance(parameters, dict) else None
-    # The authorizer opens the route for a ULID alone.
-    if not isinstance(key_id, str) or not ulids.PATTERN.fullmatch(key_id):
-        raise Refused(answers.WRONG_ROUTE)
-    return key_id

@@ -1,4 +1,4 @@
-"""The body of a call, out of an event of a Lambda proxy integration.
+"""The body and the query of a call, out of an event of a Lambda proxy integration.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 """
@@ -6,9 +6,9 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy
 import binascii
 from typing import Any
 
+from lambda_api import answers
 from lambda_authorizer.problems import Refused
 from lambda_authorizer.signature import DIGEST_HEADER, content_digest
-from lambda_keys import answers
 
 
 def body(event: dict[str, Any], *, limit: int) -> bytes:
@@ -18,6 +18,17 @@ def body(event: dict[str, Any], *, limit: int) -> bytes:
         raise Refused(answers.too_large(limit))
     _check_digest(event, data)
     return data
+
+
+def query(event: dict[str, Any]) -> dict[str, str]:
+    """The parameters of the query, of which each may occur once. Raises Refused."""
+    given = event.get("multiValueQueryStringParameters")
+    read: dict[str, str] = {}
+    for name, values in (given if isinstance(given, dict) else {}).items():
+        if not isinstance(values, list) or len(values) != 1 or not isinstance(values[0], str):
+            raise Refused(answers.invalid([("query", "must have each member once")]))
+        read[name] = values[0]
+    return read
 
 
 def _decoded(text: object, *, encoded: bool) -> bytes:

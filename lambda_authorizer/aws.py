@@ -68,7 +68,9 @@ class Aws:
         return answer
 
 
-_CONTENT_TYPES = {"dynamodb": "application/x-amz-json-1.0", "secretsmanager": "application/x-amz-json-1.1"}
+_CONTENT_TYPES = {"dynamodb": "application/x-amz-json-1.0"} | dict.fromkeys(
+    ("cognito-idp", "logs", "secretsmanager"), "application/x-amz-json-1.1"
+)
 
 
 def _signature(service: str, region: str, host: str, headers: dict[str, str], body: bytes) -> dict[str, str]:

@@ -1,14 +1,12 @@
-"""The bodies of the calls, read by hand: a library for it would cost more of a cold start than all the rest.
-
-A refusal names the member and the rule that it breaks, never what was sent.
-"""
+"""The bodies of the calls: what a program's key is to be."""
 
 import re
-from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from lambda_api import members
+from lambda_api.members import Broken, Rules
 from lambda_authorizer.access_policy import ACCESS_POLICY, SCOPES
-from lambda_authorizer.encoding import from_b64url, json_object
+from lambda_authorizer.encoding import from_b64url
 from lambda_authorizer.problems import Refused
 from lambda_keys import answers, ed25519
 
@@ -44,18 +42,14 @@ class Rotation(NamedTuple):
     signing_key: str | None
 
 
-class _Broken(Exception):
-    """A member breaks this rule."""
-
-
 def new_key(data: bytes) -> NewKey:
     """What the body of ``POST /keys`` asks for. Raises Refused."""
-    given = _members(
+    given = members.of_body(
         data,
         {
             "name": _name,
             "scopes": _scopes,
-            "expires_in_days": lambda value: _whole(value, 1, MAX_DAYS),
+            "expires_in_days": lambda value: members.whole_number(value, 1, MAX_DAYS),
             "source_ranges": _ranges,
             "signing_key": _signing_key,
         },
@@ -73,11 +67,11 @@ def new_key(data: bytes) -> NewKey:
 
 def rotation(data: bytes) -> Rotation:
     """What the body of ``POST /keys/{key_id}/rotate`` asks for; it may be left out. Raises Refused."""
-    rules: dict[str, Callable[[Any], Any]] = {
-        "overlap_hours": lambda value: _whole(value, 0, MAX_OVERLAP_HOURS),
+    rules: Rules = {
+        "overlap_hours": lambda value: members.whole_number(value, 0, MAX_OVERLAP_HOURS),
         "signing_key": _signing_key,
     }
-    given = _members(data or b"{}", rules)
+    given = members.of_body(data or b"{}", rules)
     return Rotation(given.get("overlap_hours", DEFAULT_OVERLAP_HOURS) * HOUR, given.get("signing_key"))
 
 
@@ -87,43 +81,16 @@ def check_signing(scopes: frozenset[str], signing_key: str | None) -> None:
         raise Refused(answers.SIGNING_KEY_REQUIRED)
 
 
-def _members(data: bytes, rules: Mapping[str, Callable[[Any], Any]], *, required: tuple[str, ...] = ()) -> dict[str, Any]:
-    try:
-        given = json_object(data)
-    except ValueError:
-        raise Refused(answers.invalid([("body", "must be one JSON object in UTF-8, in which no member occurs twice")])) from None
-    read: dict[str, Any] = {}
-    errors = [(name, "is required") for name in required if name not in given]
-    for name, rule in rules.items():
-        try:
-            if name in given:
-                read[name] = rule(given[name])
-        except _Broken as broken:
-            errors.append((name, str(broken)))
-    if not given.keys() <= rules.keys():
-        errors.append(("body", f"must have no other members than {', '.join(rules)}"))
-    if errors:
-        raise Refused(answers.invalid(errors))
-    return read
-
-
 def _name(value: object) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise _Broken("must be 1 to 64 lower-case letters, digits and hyphens, and begin with no hyphen")
+        raise Broken("must be 1 to 64 lower-case letters, digits and hyphens, and begin with no hyphen")
     return value
 
 
 def _scopes(value: object) -> frozenset[str]:
     if not isinstance(value, list) or not value or not _all_different(value) or not SCOPES.issuperset(value):
-        raise _Broken(f"must be a list of different scopes, at least one, out of {', '.join(sorted(SCOPES))}")
+        raise Broken(f"must be a list of different scopes, at least one, out of {', '.join(sorted(SCOPES))}")
     return frozenset(value)
-
-
-def _whole(value: object, least: int, most: int) -> int:
-    # Not isinstance: true is an int.
-    if type(value) is not int or not least <= value <= most:
-        raise _Broken(f"must be a whole number from {least} to {most}")
-    return value
 
 
 def _ranges(value: object) -> frozenset[str]:
@@ -137,7 +104,7 @@ def _ranges(value: object) -> frozenset[str]:
                 return ranges
     except ValueError:
         pass
-    raise _Broken(
+    raise Broken(
         f"must be a list of 1 to {MAX_RANGES} different address ranges such as 192.0.2.0/24 or 2001:db8::/48, with no bit set "
         "after the prefix"
     )
@@ -149,7 +116,7 @@ def _signing_key(value: object) -> str:
             return value
     except ValueError:
         pass
-    raise _Broken("must be an Ed25519 public key: its 32 bytes in base64url, without padding")
+    raise Broken("must be an Ed25519 public key: its 32 bytes in base64url, without padding")
 
 
 def _all_different(values: list[Any]) -> bool:

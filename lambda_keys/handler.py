@@ -10,18 +10,16 @@ of it, a test run for example, the import is harmless and every call fails.
 import os
 import sys
 import time
-import traceback
-from collections.abc import Mapping
 from typing import Any
 
+from lambda_api import answering, audit
+from lambda_api.admission import Admission
 from lambda_authorizer import events, problems
-from lambda_authorizer.aws import Aws, AwsError
-from lambda_authorizer.environment import LOCAL
+from lambda_authorizer.access_policy import KEYS
+from lambda_authorizer.aws import AwsError
 from lambda_authorizer.problems import Refused
-from lambda_authorizer.reasons import Fault
 from lambda_authorizer.secret_store import ManagedSecrets
-from lambda_keys import admission, answers, audit, bodies, config, records
-from lambda_keys.admission import Admission, Admitted
+from lambda_keys import answers, bodies, calls, config, records
 from lambda_keys.audit import Call
 from lambda_keys.records import Item, Made
 from lambda_keys.store import Store
@@ -37,51 +35,42 @@ class Keys:
 
     def __init__(self, configuration: config.Configuration) -> None:
         self._environment = configuration.environment
-        aws = Aws(endpoint=configuration.endpoint, own_addresses=configuration.environment != LOCAL)
+        aws = configuration.aws()
         self._secrets = ManagedSecrets(configuration.secret_arn, aws)
-        self._admission = Admission(configuration.secret_arn, self._secrets, aws)
+        self._admission = Admission(configuration.secret_arn, self._secrets, aws, answered_by=KEYS)
         self._store = Store(
             keys=configuration.api_keys_table, use=configuration.key_use_table, aws=aws, region=configuration.region
         )
 
     def answer(self, event: Any) -> dict[str, Any]:
         """The response for API Gateway. Writes one audit line, whatever happens."""
-        origin = events.origin(event)
-        call = Call(origin.request_id, origin.source_ip)
-        try:
-            return self._answer(event, call)
-        except Refused as refusal:
-            return _failed(refusal.problem, call)
-        except (AwsError, Fault):
-            return _failed(problems.UNAVAILABLE, call)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must be an error and recorded
-            # The place, not the text: that may hold what a caller sent.
-            sys.stderr.write(f"{type(error).__name__}\n" + "".join(traceback.format_tb(error.__traceback__)))
-            return _failed(problems.INTERNAL, call)
+        call = Call(*events.origin(event))
+        return answering.answer(call, lambda: self._answer(event, call))
 
     def _answer(self, event: Any, call: Call) -> dict[str, Any]:
         now, deadline = time.time(), time.monotonic() + BUDGET
         admitted = self._admission.admit(event, call.request_id, now=now, deadline=deadline)
-        call.action, call.principal, call.key_id = admitted.action, admitted.principal, admitted.key_id or None
-        match admitted.action:
-            case admission.CREATE:
-                return self._create(admitted, call, now, deadline)
-            case admission.ROTATE:
-                return self._rotate(admitted, call, now, deadline)
-            case admission.REVOKE:
-                return self._revoke(admitted, call, now, deadline)
+        key_id = calls.key_id(event, admitted.call[1])
+        call.action, call.principal, call.key_id = calls.ACTIONS[admitted.call], admitted.principal, key_id or None
+        match call.action:
+            case calls.CREATE:
+                return self._create(admitted.body, call, now, deadline)
+            case calls.ROTATE:
+                return self._rotate(key_id, admitted.body, call, now, deadline)
+            case calls.REVOKE:
+                return self._revoke(key_id, admitted.principal, call, now, deadline)
             case _:
                 return self._list(call, now, deadline)
 
-    def _create(self, admitted: Admitted, call: Call, now: float, deadline: float) -> dict[str, Any]:
-        made = self._make(bodies.new_key(admitted.body), call, now, deadline)
+    def _create(self, body: bytes, call: Call, now: float, deadline: float) -> dict[str, Any]:
+        made = self._make(bodies.new_key(body), call, now, deadline)
         call.key_id = records.text(made.item, "public_id")
         self._store.add(made.item, deadline=deadline)
         return _given(made, "created", call)
 
-    def _rotate(self, admitted: Admitted, call: Call, now: float, deadline: float) -> dict[str, Any]:
-        wanted = bodies.rotation(admitted.body)
-        old, end = self._rotatable(admitted.key_id, call, now, deadline)
+    def _rotate(self, key_id: str, body: bytes, call: Call, now: float, deadline: float) -> dict[str, Any]:
+        wanted = bodies.rotation(body)
+        old, end = self._rotatable(key_id, call, now, deadline)
         following = records.like(old)
         if following is None:
             raise Refused(answers.NOT_ROTATABLE)
@@ -92,7 +81,7 @@ class Keys:
         ends = min(end, int(now) + wanted.overlap)
         if not self._store.replace(old, made.item, ends=ends, deadline=deadline):
             # Somebody else was faster, or is writing at this moment.
-            self._rotatable(admitted.key_id, call, now, deadline)
+            self._rotatable(key_id, call, now, deadline)
             raise Refused(problems.UNAVAILABLE)
         return _given(made, "rotated", call)
 
@@ -113,19 +102,19 @@ class Keys:
             raise Refused(answers.ENDED)
         return item, end
 
-    def _revoke(self, admitted: Admitted, call: Call, now: float, deadline: float) -> dict[str, Any]:
-        item, first = self._store.revoke(admitted.key_id, by=admitted.principal, now=now, deadline=deadline)
+    def _revoke(self, key_id: str, by: str, call: Call, now: float, deadline: float) -> dict[str, Any]:
+        item, first = self._store.revoke(key_id, by=by, now=now, deadline=deadline)
         if item is None:
             raise Refused(answers.NOT_FOUND)
         call.name = records.text(item, "name")
         audit.write(audit.ALLOW, "revoked" if first else "already_revoked", call)
         try:
-            used = self._store.last_used([admitted.key_id], deadline=deadline)
+            used = self._store.last_used([key_id], deadline=deadline)
         except AwsError:
             # What is done is done: no other table's failure makes it look otherwise.
             sys.stderr.write("The last use of a revoked API key could not be read.\n")
             used = {}
-        return problems.document(200, records.shown(item, last_used_at=used.get(admitted.key_id)), call.request_id)
+        return problems.document(200, records.shown(item, last_used_at=used.get(key_id)), call.request_id)
 
     def _list(self, call: Call, now: float, deadline: float) -> dict[str, Any]:
         listing = self._store.listed(now=now, scan_until=deadline - BUDGET + SCAN_BUDGET, deadline=deadline)
@@ -153,17 +142,7 @@ def _given(made: Made, reason: str, call: Call) -> dict[str, Any]:
     return problems.document(201, {**records.shown(made.item, last_used_at=None), "key": made.key}, call.request_id)
 
 
-def _failed(problem: problems.Problem, call: Call) -> dict[str, Any]:
-    audit.write(audit.DENY if problem.status < 500 else audit.ERROR, problem.code, call)
-    return problems.problem(problem, call.request_id)
-
-
-def _configured(environ: Mapping[str, str]) -> bool:
-    # Lambda sets the function's name before it imports the handler.
-    return bool(environ.get("AWS_LAMBDA_FUNCTION_NAME"))
-
-
-_keys: Keys | None = Keys(config.load(os.environ)) if _configured(os.environ) else None
+_keys: Keys | None = Keys(config.load(os.environ)) if answering.in_lambda(os.environ) else None
 
 
 def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001  # the signature is Lambda's

@@ -1,4 +1,4 @@
-"""The deployment package: this package and what it uses of the authorizer's, in a zip. Not part of the package itself."""
+"""The deployment package: this package and what it uses of the others, in a zip. Not part of the package itself."""
 
 from pathlib import Path
 
@@ -8,9 +8,10 @@ _HERE = Path(__file__).resolve().parent
 
 # What is imported and no more: the authorizer's dependency stays out.
 MODULES = (
-    *("__init__", "admission", "answers", "audit", "bodies", "config", "ed25519", "handler"),
-    *("records", "requests", "store", "ulids"),
+    *("__init__", "answers", "audit", "bodies", "calls", "config", "ed25519", "handler"),
+    *("records", "store", "ulids"),
 )
+API_MODULES = ("__init__", "admission", "answering", "answers", "audit", "config", "members", "requests")
 AUTHORIZER_MODULES = (
     *("__init__", "access_policy", "api_keys", "assertion", "aws", "bounded", "bounded_http", "encoding"),
     *("environment", "events", "policy", "problems", "reasons", "secret_store", "signature"),
@@ -23,5 +24,6 @@ def build(destination_dir: Path, *, target: package.Target) -> Path:
     Its bytecode is the target's. Raises package.PackageError.
     """
     contents = package.modules(_HERE, MODULES)
+    contents |= package.modules(_HERE.parent / "lambda_api", API_MODULES)
     contents |= package.modules(_HERE.parent / "lambda_authorizer", AUTHORIZER_MODULES)
     return package.archive(destination_dir, "keys", contents, target=target)

@@ -1,36 +1,22 @@
-"""One JSON line on standard output for each exchange, beside the authorizer's in shape: CloudWatch Logs keeps it.
+"""The fields of the line that each exchange leaves (``lambda_api.audit``), with the event "token".
 
-Fixed fields, absent ones null: ``event`` ("token"), ``version``, ``decision`` (allow, deny, error), ``reason``, ``request_id``,
-``source_ip`` and, only for a role that is known, ``principal`` (its ARN), ``session``, ``groups``, ``key_id`` (the credential's
-public id) and ``expires_at`` (seconds since the epoch). Never a credential.
+Only for a role that is known, ``principal`` (its ARN), ``session``, ``groups``, ``key_id`` (the credential's public id) and
+``expires_at`` (seconds since the epoch). Never a credential.
 """
 
-import json
-import sys
 from dataclasses import dataclass
+from typing import ClassVar
 
-# json.dumps builds a new encoder at each call that changes a separator.
-_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
-
-ALLOW, DENY, ERROR = "allow", "deny", "error"
+from lambda_api import audit
 
 
 @dataclass
-class Call:
+class Call(audit.Call):
     """What is known of a call so far."""
 
-    request_id: str | None
-    source_ip: str | None
+    EVENT: ClassVar[str] = "token"
     principal: str | None = None
     session: str | None = None
     groups: list[str] | None = None
     key_id: str | None = None
     expires_at: int | None = None
-
-
-def write(decision: str, reason: str, call: Call) -> None:
-    """Write the line. Raises OSError when it cannot be written: what is not recorded must not be given."""
-    line = {"event": "token", "version": 1, "decision": decision, "reason": reason, **vars(call)}
-    # One write: a second thread or process on the same pipe cannot come between.
-    sys.stdout.write(_ENCODER.encode(line) + "\n")
-    sys.stdout.flush()

@@ -1,44 +1,35 @@
-"""The function's configuration, out of its environment variables, by the rules of ``lambda_authorizer.environment``.
+"""The function's configuration: what ``lambda_api.config`` says, and
 
 ==========================  ============================================================================================
-HEARTMAP_ENVIRONMENT        local, dev or prod
 HEARTMAP_API_KEYS_TABLE     the DynamoDB table of API keys
-HEARTMAP_SECRETS            the ARN of the authorizer's secret, which holds the pepper of the keys' digests
 HEARTMAP_IAM_ROLES          ``{"<ARN of a role>": ["<group>", …]}``; ``{}``: nobody is given anything
-AWS_REGION                  set by Lambda
-AWS_ENDPOINT_URL            stands in for AWS's own addresses; honoured only in local, which never calls AWS itself
 ==========================  ============================================================================================
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
+from lambda_api import config
 from lambda_authorizer import environment as variables
 from lambda_authorizer.encoding import json_object
 from lambda_authorizer.reasons import ConfigurationError
 from lambda_token import roles
 
 
-class Configuration(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Configuration(config.Configuration):
     """What the function starts with. ``grants`` are by the parts of a role that a session names."""
 
-    environment: str
     api_keys_table: str
-    secret_arn: str
     grants: dict[tuple[str, str, str], roles.Grant]
-    region: str
-    endpoint: str | None
 
 
 def load(environ: Mapping[str, str]) -> Configuration:
     """The configuration in ``environ``. Raises ConfigurationError."""
     return Configuration(
-        environment=variables.environment(environ),
+        **config.common(environ),
         api_keys_table=variables.required(environ, "HEARTMAP_API_KEYS_TABLE", variables.TABLE),
-        secret_arn=variables.required(environ, "HEARTMAP_SECRETS", variables.SECRET_ARN),
         grants=_grants(variables.text(environ, "HEARTMAP_IAM_ROLES")),
-        region=variables.required(environ, "AWS_REGION", variables.REGION),
-        endpoint=variables.endpoint(environ),
     )
 
 

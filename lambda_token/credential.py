@@ -4,7 +4,7 @@ import secrets
 from typing import NamedTuple
 
 from lambda_authorizer import api_keys
-from lambda_authorizer.aws import Aws, AwsError
+from lambda_authorizer.aws import Aws
 from lambda_token.roles import Grant
 
 LIFETIME = 900
@@ -13,10 +13,6 @@ LIFETIME = 900
 PREFIX = "role"
 """Begins the public id. The function's policy lets it write no key whose id begins otherwise: no one else's."""
 _ID_BYTES, _SECRET_BYTES = 14, 32
-
-
-class StoreError(Exception):
-    """The table did not take the credential. The text is fixed."""
 
 
 class Credential(NamedTuple):
@@ -34,7 +30,7 @@ def new(environment: str, *, now: float) -> Credential:
 
 
 def store(credential: Credential, grant: Grant, *, table: str, pepper: bytes, aws: Aws, region: str, deadline: float) -> None:
-    """Record it in the table of API keys, for the role. ``deadline`` is on the clock of ``time.monotonic``. Raises StoreError."""
+    """Record it in the table of API keys, for the role. ``deadline`` is on the clock of ``time.monotonic``. Raises AwsError."""
     item = {
         "public_id": {"S": credential.public_id},
         "digest": {"S": api_keys.digest(credential.key, pepper)},
@@ -44,7 +40,4 @@ def store(credential: Credential, grant: Grant, *, table: str, pepper: bytes, aw
     }
     # A key that is there already is somebody's.
     parameters = {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(public_id)"}
-    try:
-        aws.call("dynamodb", "DynamoDB_20120810.PutItem", parameters, region=region, deadline=deadline)
-    except AwsError:
-        raise StoreError("the table of API keys did not take it") from None
+    aws.call("dynamodb", "DynamoDB_20120810.PutItem", parameters, region=region, deadline=deadline)

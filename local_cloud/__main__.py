@@ -31,11 +31,11 @@ from rich.console import Console
 from infra.settings import SettingsError, load_stack_file
 from lambda_authorizer.access_policy import ADMIN, ANALYST, VIEWER
 from local_cloud import deploy, engine
+from local_cloud.prepared import CACHES, DATA_SET, NotPrepared, prepared
 from local_cloud.supervisor import Ports, Supervisor, SupervisorFailed, processes, write_private
 
 STACK = "local"
 DISK_BYTES = 2 * 1024**3
-DATA_SET = "pbmc68k.h5ad"
 # What a running process was started from: when one of these changes, `make local` starts the process anew.
 DEPLOYED = ("infra", "lambda_authorizer", "local_cloud", "Pulumi.yaml", f"Pulumi.{STACK}.yaml", "requirements.txt")
 SOURCES = {
@@ -158,34 +158,20 @@ def make_users(cognito: Any, pool: str, users: dict[str, dict[str, str]]) -> Non
 
 
 def build_data(state: Path) -> None:
-    """The bundled data set, and the caches of HeartMAP's compiled code: made once in `.tools`, copied into each environment.
+    """The bundled data set and the caches of HeartMAP's compiled code, copied into this environment.
 
     Raises:
         UpFailed: one of them could not be made.
     """
-    sources = [engine.PROJECT / file for file in ("requirements.txt", "heartmap_service/dataset.py", "heartmap_service/warm.py")]
-    version = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:16]
-    built = engine.PROJECT / ".tools" / "heartmap" / version
-    if not built.exists():
+    try:
         with step("Preparing the bundled data set and HeartMAP's compiled code"):
-            shutil.rmtree(built.parent, ignore_errors=True)
-            making = built.parent / "making"
-            making.mkdir(parents=True)
-            for module, made in (("heartmap_service.dataset", DATA_SET), ("heartmap_service.warm", "caches")):
-                run_build(module, making / made, state)
-            making.replace(built)
-    shutil.copyfile(built / DATA_SET, state / DATA_SET)
-    shutil.copytree(built / "caches", state / "caches", dirs_exist_ok=True)
-
-
-def run_build(module: str, made: Path, state: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", module, str(made)], capture_output=True, text=True, check=False, cwd=engine.PROJECT
-    )
-    if done.returncode != 0:
+            built = prepared()
+            shutil.copyfile(built / DATA_SET, state / DATA_SET)
+            shutil.copytree(built / CACHES, state / "caches", dirs_exist_ok=True)
+    except NotPrepared as failure:
         log = state / "log" / "build.log"
-        log.write_text(done.stdout + done.stderr)
-        raise UpFailed(f"`python -m {module}` failed. Read {log}.")
+        log.write_text(str(failure))
+        raise UpFailed(f"The data set or the compiled code could not be made. Read {log}.") from None
 
 
 def deploy_stack(state: Path, endpoint: str) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from heartmap_service.api import create_app
 from heartmap_service.clients import Clients, connect
 from heartmap_service.settings import GIB, ApiSettings, ServiceSettings, WorkerSettings
 from heartmap_service.timing import Timing
-from heartmap_service.warm import warm
 from heartmap_service.worker import Worker
 from lambda_authorizer.access_policy import RULES
 from lambda_authorizer.assertion import HEADER, Keys, mint
 from local_cloud import moto_fixes_dynamodb
+from local_cloud.prepared import CACHES, prepared
 from tests.heartmap_service import resources
 from tests.heartmap_service.resources import REGION
 
@@ -171,11 +171,9 @@ def upload(analyst: Person) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Warm caches, as make local and the image have them: one analysis of the bundled data set makes them."""
-    directory = tmp_path_factory.mktemp("warm") / "caches"
-    warm(directory)
-    return directory
+def caches() -> Path:
+    """Warm caches, the ones that make local and the image have."""
+    return prepared() / CACHES
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from lambda_authorizer import assertion
 from lambda_authorizer.access_policy import ACCESS_POLICY, KEYS
 from lambda_authorizer.signature import content_digest
-from lambda_keys import admission
+from lambda_keys import calls
 from lambda_keys.handler import Keys
 
 OTHER = assertion.Keys("b2", {"b2": b"c" * 32})
@@ -42,7 +42,7 @@ def with_authorizer(event: dict[str, Any], authorizer: Any) -> dict[str, Any]:
 
 
 def test_every_row_of_the_policy_that_is_answered_here_has_an_action() -> None:
-    assert {(rule.method, rule.route) for rule in ACCESS_POLICY if rule.answered_by == KEYS} == admission.ACTIONS.keys()
+    assert {(rule.method, rule.route) for rule in ACCESS_POLICY if rule.answered_by == KEYS} == calls.ACTIONS.keys()
 
 
 @pytest.mark.parametrize(

@@ -512,7 +512,7 @@ class Full:
 
 
 def test_what_cannot_be_recorded_in_the_audit_is_not_given(keys: Keys, make_event: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lambda_keys.audit.sys.stdout", Full())
+    monkeypatch.setattr("lambda_api.audit.sys.stdout", Full())
     with pytest.raises(OSError, match="no space left"):
         keys.answer(make_event("POST", "/keys", {"name": "nightly", "scopes": ["models:read"]}))
 

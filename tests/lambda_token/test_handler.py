@@ -171,7 +171,7 @@ def test_what_cannot_be_recorded_in_the_audit_is_not_given(
         def write(self, text: str) -> int:
             raise OSError("no space left")
 
-    monkeypatch.setattr("lambda_token.audit.sys.stdout", Full())
+    monkeypatch.setattr("lambda_api.audit.sys.stdout", Full())
     with pytest.raises(OSError, match="no space left"):
         exchange.answer(make_event())
 
