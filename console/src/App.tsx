@@ -2,7 +2,7 @@ import { lazy, Suspense, useEffect, useRef } from "react";
 import { NavLink, Route, Routes, useLocation } from "react-router";
 import { roleOf, useCan, useSession } from "./lib/session";
 import { Analyses } from "./pages/Analyses";
-import { Gate, SignOut } from "./pages/SignIn";
+import { Gate, Renewal, SignedOutBar, SignOut } from "./pages/SignIn";
 import { Empty, Loading, Page, Problem } from "./ui";
 import { ThemeSwitch } from "./ui/ThemeSwitch";
 
@@ -104,6 +104,8 @@ export function App() {
             <Problem error={error} />
           </Page>
         )}
+        <SignedOutBar />
+        <Renewal />
         {!isPending && !error && (
           <Suspense fallback={<Loading what="the page" />}>
             <Routes>

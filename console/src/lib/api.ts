@@ -4,6 +4,7 @@
  */
 import { isIdle } from "./idle";
 import type { components } from "./openapi";
+import { mayAsk, needOf, renewed } from "./renewal";
 
 type Schemas = components["schemas"];
 export type Analysis = Schemas["Analysis"];
@@ -49,30 +50,46 @@ interface Options {
   signal?: AbortSignal;
 }
 
-function pageKey(): string {
-  return localStorage.getItem(KEY_NAME) ?? "";
+/** What every call carries. */
+export function pageHeaders(): Record<string, string> {
+  return { [KEY_HEADER]: localStorage.getItem(KEY_NAME) ?? "" };
 }
 
-async function refusal(response: Response): Promise<ApiError> {
-  const problem = await response.json().catch(() => ({}));
-  const retryAfter = Number(response.headers.get("retry-after"));
+function parsed(text: string) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+export function refusal(status: number, text: string, header: (name: string) => string | null): ApiError {
+  const problem = parsed(text);
+  const retryAfter = Number(header("retry-after"));
   return new ApiError(
-    response.status,
-    typeof problem.code === "string" ? problem.code : `http_${response.status}`,
-    problem.detail || problem.title || `The answer was ${response.status}.`,
+    status,
+    typeof problem.code === "string" ? problem.code : `http_${status}`,
+    problem.detail || problem.title || `The answer was ${status}.`,
     {
       reason: problem.reason,
-      requestId: problem.request_id ?? response.headers.get("x-request-id") ?? undefined,
+      requestId: problem.request_id ?? header("x-request-id") ?? undefined,
       retryAfter: retryAfter > 0 ? retryAfter : undefined,
       errors: Array.isArray(problem.errors) ? problem.errors : undefined,
     },
   );
 }
 
-/** The answer to a request, whatever its body is. Throws ApiError for a refusal and where nothing answers. */
-export async function send(method: string, path: string, options: Options = {}): Promise<Response> {
+export function nobodyAnswers(): ApiError {
+  return new ApiError(
+    0,
+    "console_gone",
+    "The console does not answer. Is `heartmapctl console` still running in the terminal?",
+  );
+}
+
+async function once(method: string, path: string, options: Options = {}): Promise<Response> {
   const json = options.body !== undefined && !(options.body instanceof Blob);
-  const headers: Record<string, string> = { [KEY_HEADER]: pageKey(), ...options.headers };
+  const headers: Record<string, string> = { ...pageHeaders(), ...options.headers };
   if (isIdle()) headers["X-HeartMAP-Idle"] = "1";
   if (json) headers["Content-Type"] = "application/json";
   let response: Response;
@@ -87,14 +104,32 @@ export async function send(method: string, path: string, options: Options = {}):
     });
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    throw new ApiError(
-      0,
-      "console_gone",
-      "The console does not answer. Is `heartmapctl console` still running in the terminal?",
-    );
+    throw nobodyAnswers();
   }
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw refusal(response.status, await response.text(), (name) => response.headers.get(name));
   return response;
+}
+
+/**
+ * The answer to a request, whatever its body is. Throws ApiError for a refusal and where nothing answers. What was refused for want
+ * of a (recent) sign-in waits for one, and is made again.
+ */
+export async function send(method: string, path: string, options: Options = {}): Promise<Response> {
+  const away = isIdle();
+  try {
+    return await once(method, path, options);
+  } catch (error) {
+    if (away || /^\/console\/(session|sign-)/.test(path) || !(await signedInAgain(error, method !== "GET")))
+      throw error;
+    options.signal?.throwIfAborted();
+    return once(method, path, options);
+  }
+}
+
+/** Whether the failure was for want of a sign-in, and there is one now. */
+export async function signedInAgain(error: unknown, byThePerson: boolean): Promise<boolean> {
+  const need = error instanceof ApiError ? needOf(error.status, error.code, error.more.reason) : null;
+  return need !== null && mayAsk(byThePerson) && renewed(need);
 }
 
 async function call<T>(method: string, path: string, options?: Options): Promise<Answer<T>> {

@@ -4,6 +4,7 @@ import {
   Button as AriaButton,
   type ButtonProps as AriaButtonProps,
   Dialog as AriaDialog,
+  TextArea as AriaTextArea,
   FieldError,
   Heading,
   Input,
@@ -19,6 +20,7 @@ import { useCommand } from "../lib/session";
 
 export { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 export { DataTable, type TableColumn } from "./DataTable";
+export { VisibilityField } from "./Visibility";
 
 /** A page: its one heading, what can be done there, and its parts. Sets the document's title. */
 export function Page({
@@ -91,6 +93,28 @@ export function Field({
   );
 }
 
+/** A field of several lines. */
+export function TextArea({
+  label,
+  hint,
+  error,
+  rows = 3,
+  ...rest
+}: TextFieldProps & { label: string; hint?: string; error?: string; rows?: number }) {
+  return (
+    <TextField {...rest} isInvalid={rest.isInvalid ?? Boolean(error)} className="field">
+      <Label>{label}</Label>
+      <AriaTextArea className="input" rows={rows} />
+      {hint && (
+        <Text slot="description" className="hint">
+          {hint}
+        </Text>
+      )}
+      <FieldError className="wrong">{error}</FieldError>
+    </TextField>
+  );
+}
+
 /** The browser's own list: it works with every keyboard, reader and phone. */
 export function Select<T extends string>({
   label,
@@ -138,19 +162,28 @@ export function Select<T extends string>({
   );
 }
 
+/** Escape or a click beside it closes it, unless it holds something that would be missed. */
 export function Dialog({
   title,
   isOpen,
   onClose,
+  isDismissable = true,
   children,
 }: {
   title: string;
   isOpen: boolean;
   onClose: () => void;
+  isDismissable?: boolean;
   children: ReactNode;
 }) {
   return (
-    <ModalOverlay className="overlay" isOpen={isOpen} onOpenChange={(open) => !open && onClose()} isDismissable>
+    <ModalOverlay
+      className="overlay"
+      isOpen={isOpen}
+      onOpenChange={(open) => !open && onClose()}
+      isDismissable={isDismissable}
+      isKeyboardDismissDisabled={!isDismissable}
+    >
       <Modal className="dialog">
         <AriaDialog>
           <Heading slot="title" level={2}>
@@ -312,8 +345,8 @@ export function Loading({ what }: { what: string }) {
   );
 }
 
-/** Copies a text, and says so. */
-export function Copy({ text, label = "Copy" }: { text: string; label?: string }) {
+/** Copies a text, and says so. `label` begins with what is `shown`, so that both can be spoken to. */
+export function Copy({ text, label = "Copy", shown = "Copy" }: { text: string; label?: string; shown?: string }) {
   const [copied, setCopied] = useState(false);
   const timer = useRef<number>(undefined);
   useEffect(() => () => window.clearTimeout(timer.current), []);
@@ -324,7 +357,7 @@ export function Copy({ text, label = "Copy" }: { text: string; label?: string })
   };
   return (
     <Button kind="plain" onPress={copy} aria-label={copied ? "Copied" : label}>
-      <span aria-live="polite">{copied ? "Copied" : "Copy"}</span>
+      <span aria-live="polite">{copied ? "Copied" : shown}</span>
     </Button>
   );
 }
