@@ -27,12 +27,20 @@ class Sent(BaseModel):
 
 
 class Resumption:
-    """The record of one file on its way to one environment. The file is known by its place, size and time of change."""
+    """The record of one file on its way to one environment.
 
-    def __init__(self, environment: Environment, file: Path, status: os.stat_result) -> None:
-        what = json.dumps([environment.api, str(file.resolve()), status.st_size, status.st_mtime_ns])
-        self._path = environment.state_directory / DIRECTORY / f"{hashlib.sha256(what.encode()).hexdigest()}.json"
+    The file is known by ``what``: its place, size and time of change, or all that a browser tells of one that it sends.
+    """
+
+    def __init__(self, environment: Environment, *what: object) -> None:
+        known = hashlib.sha256(json.dumps([environment.api, *what]).encode()).hexdigest()
+        self._path = environment.state_directory / DIRECTORY / f"{known}.json"
         self.sent = self._read() or Sent(key=new_key())
+
+    @classmethod
+    def of_file(cls, environment: Environment, file: Path, status: os.stat_result) -> "Resumption":
+        """The record of a file of this machine's."""
+        return cls(environment, str(file.resolve()), status.st_size, status.st_mtime_ns)
 
     def of_upload(self, upload_id: str) -> dict[int, str]:
         """The parts that arrived, when this is the upload that they were sent to."""

@@ -42,7 +42,7 @@ class Storage:
         https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html. Repeating it is harmless: the key is in the fields.
         Raises CliError when the bucket refuses it.
         """
-        target = self._checked(url)
+        target = safe_address(self._environment, url)
 
         def once() -> None:
             # httpx reads it from its beginning, each time.
@@ -56,7 +56,7 @@ class Storage:
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html
         """
-        target = self._checked(url)
+        target = safe_address(self._environment, url)
 
         def once() -> str:
             source.seek(offset)
@@ -76,7 +76,7 @@ class Storage:
         The content comes under a name of its own and gets the right one only when its length and SHA-256 are those announced;
         what is not complete is removed. Raises CliError otherwise.
         """
-        target = self._checked(file.url)
+        target = safe_address(self._environment, file.url)
         destination = directory / safe_name(file.name)
         if destination.is_dir():
             raise CliError(f"{file.name} is a directory in the output directory.", next_step="Choose another --output.")
@@ -95,17 +95,6 @@ class Storage:
         finally:
             partial.unlink(missing_ok=True)
         return destination
-
-    def _checked(self, url: str) -> httpx.URL:
-        """Over TLS, or, in `local`, to this machine: nothing else is a bucket's address."""
-        try:
-            target = httpx.URL(url)
-        except httpx.InvalidURL:
-            target = httpx.URL("")
-        local = self._environment.is_local and target.scheme == "http" and target.host in LOOPBACK
-        if not target.host or not (target.scheme == "https" or local):
-            raise CliError("The service named a storage address that is not safe to use: nothing was sent.")
-        return target
 
     def _retry(self, once: Callable[[], T], target: httpx.URL) -> T:
         retrying = tenacity.Retrying(
@@ -184,6 +173,18 @@ def _blocks(source: BinaryIO, length: int, done: Done) -> Iterator[bytes]:
         sent += len(block)
         yield block
         done(sent)
+
+
+def safe_address(environment: Environment, url: str) -> httpx.URL:
+    """Over TLS, or, in `local`, to this machine: nothing else is a bucket's address. Raises CliError."""
+    try:
+        target = httpx.URL(url)
+    except httpx.InvalidURL:
+        target = httpx.URL("")
+    local = environment.is_local and target.scheme == "http" and target.host in LOOPBACK
+    if not target.host or not (target.scheme == "https" or local):
+        raise CliError("The service named a storage address that is not safe to use: nothing was sent.")
+    return target
 
 
 def safe_name(name: str) -> str:

@@ -78,7 +78,7 @@ def send(api: Api, storage: Storage, output: Output, file: Path, visibility: Vis
     try:
         with file.open("rb") as source:
             before = os.fstat(source.fileno())
-            resumption = Resumption(api.environment, file, before)
+            resumption = Resumption.of_file(api.environment, file, before)
             body = {"name": printable(file.name)[:255], "bytes": size} | ({"visibility": visibility} if visibility else {})
             ticket = _ticket(api, resumption, body)
             if ticket.max_bytes is not None and size > ticket.max_bytes:

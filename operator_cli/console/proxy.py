@@ -66,9 +66,9 @@ def _query(raw: bytes) -> str:
     """The parameters, written anew."""
     if not raw:
         return ""
+    if len(raw) > LONGEST_QUERY:
+        raise Problem(414, "bad_request", "The parameters are too long.")
     try:
-        if len(raw) > LONGEST_QUERY:
-            raise ValueError
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=MOST_PARAMETERS)
     except ValueError:
         raise Problem(400, "bad_request", "The parameters cannot be read.") from None

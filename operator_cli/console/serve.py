@@ -42,9 +42,7 @@ def serve(environment: Environment, *, port: int, ready: Callable[[str], None], 
         peers = Peers()
         told = peers.tells(address)
         if not told:
-            warn(
-                "This system does not tell which user a connection is of: other users of this machine are kept out by secrets only."
-            )
+            warn("This system does not tell whose a connection is: secrets alone keep this machine's other users out.")
         config = uvicorn.Config(
             application(console),
             http=guarded(peers if told else None),

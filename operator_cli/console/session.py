@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
@@ -46,11 +47,11 @@ class SignInState:
         """The address that the person signs in at. Raises Problem when this machine cannot take the answer."""
         await self.close()
         try:
-            self._begun = await asyncio.to_thread(sign_in.begin, self._upstream.environment, goes_on="in the console")
+            begun: Begun = await asyncio.to_thread(sign_in.begin, self._upstream.environment, goes_on="in the console")
         except CliError as error:
             raise of_failure(error) from None
-        self._waiting = asyncio.create_task(self._finish(self._begun))
-        return self._begun.address
+        self._begun, self._waiting = begun, asyncio.create_task(self._finish(begun))
+        return begun.address
 
     async def close(self) -> None:
         """Give up a sign-in that was not finished."""
@@ -70,9 +71,12 @@ class SignInState:
 
 
 class SessionCalls:
-    def __init__(self, upstream: Upstream, sign_in_state: SignInState) -> None:
+    """``forget`` drops what the console holds of a session."""
+
+    def __init__(self, upstream: Upstream, sign_in_state: SignInState, forget: Callable[[], None]) -> None:
         self._upstream = upstream
         self._sign_in = sign_in_state
+        self._forget = forget
 
     async def show(self, _: Request) -> Response:
         """The session as it is: asking renews nothing, so a page left open does not keep it alive."""
@@ -106,6 +110,7 @@ class SessionCalls:
 
     async def sign_out(self, _: Request) -> Response:
         await self._sign_in.close()
+        self._forget()
         await self._upstream.forget()
         return JSONResponse({})
 

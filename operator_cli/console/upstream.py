@@ -67,11 +67,11 @@ class Upstream:
         Without ``renew`` the session is used as it is: nobody is there whose work needs another hour of it.
         Raises Problem: signed out, or nothing answers.
         """
-        tokens = await self._tokens(renew=renew)
+        tokens = await self.authorization(renew=renew)
         response = await self._once(method, target, body, headers, tokens)
         if response.status_code == httpx.codes.UNAUTHORIZED and renew:
             # It ended earlier than this machine's clock says, or was revoked.
-            tokens = await self._tokens(renew=True, rejected=tokens.access_token)
+            tokens = await self.authorization(renew=True, rejected=tokens.access_token)
             response = await self._once(method, target, body, headers, tokens)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise SignedOut("The service does not accept this session. Sign in again.")
@@ -91,7 +91,8 @@ class Upstream:
         except ValidationError:
             raise Problem(502, "bad_gateway", "The service's answer is not what this version of heartmapctl knows.") from None
 
-    async def _tokens(self, *, renew: bool, rejected: str | None = None) -> Tokens:
+    async def authorization(self, *, renew: bool, rejected: str | None = None) -> Tokens:
+        """A session that can be used. Raises Problem when there is none, or none without a renewal that is not allowed."""
         if not renew:
             kept = await self.kept()
             if kept is None or not kept.fresh:
