@@ -8,6 +8,7 @@ from moto.cognitoidp.exceptions import ResourceNotFoundError
 from moto.cognitoidp.responses import CognitoIdpResponse
 from moto.core.responses import ActionResult, EmptyResult
 
+from local_cloud import moto_fixes_factors
 from local_cloud.moto_patching import add, replace
 
 
@@ -122,4 +123,5 @@ FIXES: tuple[Callable[[], None], ...] = (
     change_resource_servers,
     describe_domains,
     update_whole_clients,
+    *moto_fixes_factors.FIXES,
 )

@@ -53,6 +53,9 @@ def check(parameters: Parameters, client: AppClient) -> Request:
         raise refuse("unsupported_response_type", "Only the response type code is served")
     if values.get("code_challenge_method") != "S256" or not CHALLENGE.fullmatch(values.get("code_challenge", "")):
         raise refuse("invalid_request", "PKCE with the method S256 is required")
+    # Everybody is asked anew here, so that login is what happens anyway, and none cannot be done (OpenID Connect Core, 3.1.2.1).
+    if "none" in values.get("prompt", "").split():
+        raise refuse("login_required", "A person has to sign in here each time")
     scopes = tuple(dict.fromkeys(values.get("scope", "").split())) or client.scopes
     if not set(scopes) <= set(client.scopes):
         raise refuse("invalid_scope", "The client may not ask for that scope")

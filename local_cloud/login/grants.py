@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
+from local_cloud.login.pool import Due
+
 Clock = Callable[[], float]
 """Seconds since any moment."""
 
@@ -67,13 +69,14 @@ class Request(NamedTuple):
 
 @dataclass(kw_only=True)
 class SignIn:
-    """A sign-in under way: what was asked for, and by which browser. ``session`` is the pool's while a new password is due."""
+    """A sign-in under way: what was asked for, by which browser, and, after the password, by whom and what is due of them."""
 
     request: Request
     browser: str
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    username: str | None = None
-    session: str | None = None
+    username: str = ""
+    due: Due | None = None
+    notice: str = ""
 
 
 @dataclass(kw_only=True)
@@ -156,19 +159,24 @@ class Lockout:
         self._clock = clock
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def locked(self, username: str) -> bool:
-        """Whether an attempt would not even be looked at."""
-        _, until = self._failures.get(username, (0, 0.0))
-        return self._clock() < until
+    def attempt(self, username: str) -> bool:
+        """Counts an attempt as failed before its outcome is known, so that many at a time are no more than one after another.
 
-    def failed(self, username: str) -> None:
-        """Counts a failure."""
-        count = self._failures.pop(username, (0, 0.0))[0] + 1
+        False while the username has to wait: such an attempt is not even looked at, and does not count.
+        """
+        # The pool's usernames do not differ by case, so that a name counts once however it is written.
+        name = username.casefold()
+        count, until = self._failures.get(name, (0, 0.0))
+        if self._clock() < until:
+            return False
+        count += 1
         wait = min(2.0 ** (count - FREE_ATTEMPTS), LONGEST_LOCK) if count >= FREE_ATTEMPTS else 0.0
-        self._failures[username] = (count, self._clock() + wait)
+        self._failures.pop(name, None)
+        self._failures[name] = (count, self._clock() + wait)
         if len(self._failures) > MOST_ENTRIES:
             self._failures.popitem(last=False)
+        return True
 
     def succeeded(self, username: str) -> None:
         """Starts the count anew."""
-        self._failures.pop(username, None)
+        self._failures.pop(username.casefold(), None)

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import httpx
@@ -33,8 +34,16 @@ class PasswordRefused(Exception):
     """The new password does not meet the pool's policy."""
 
 
-class SecondFactorNeeded(Exception):
-    """The person has a second factor, which this login cannot check."""
+class WrongCode(Exception):
+    """The code is not the one of this moment, or not the one that was mailed."""
+
+
+class CodeUsed(Exception):
+    """The code was right, and was taken before: the app shows another one in a moment."""
+
+
+class SignInOver(Exception):
+    """The pool's session has ended, or the person may not sign in any more: only a new sign-in helps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +80,26 @@ class Tokens:
     expires_in: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewPasswordDue:
-    """The pool wants a new password first; ``session`` goes back with it."""
+class Step(StrEnum):
+    """What the pool wants after the password."""
 
-    session: str
+    NEW_PASSWORD = "NEW_PASSWORD_REQUIRED"  # noqa: S105 - a challenge of Cognito
+    CODE = "SOFTWARE_TOKEN_MFA"
+    ENROLMENT = "MFA_SETUP"
+    RESET = "RESET_REQUIRED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """A step before the tokens.
+
+    ``session`` goes back with the answer; ``secret`` is the one to enrol; ``shortest`` is the length of a new password.
+    """
+
+    step: Step
+    session: str = ""
+    secret: str = ""
+    shortest: int = 0
 
 
 class Pool:
@@ -96,8 +120,10 @@ class Pool:
 
     def check(self) -> None:
         """Raises PoolUnusable, with what to change, for what cannot be served."""
-        if self._describe().get("MfaConfiguration") == "ON":
-            raise PoolUnusable("The user pool demands a second factor, which is not checked here. Set heartmap:mfa to off.")
+        if self._describe().get("MfaConfiguration", "OFF") != "OFF" and not self._has_authenticator_apps():
+            raise PoolUnusable(
+                "The user pool asks for a second factor other than an authenticator app, which is not served here."
+            )
         self.app_client()
         self.program_client()
 
@@ -106,6 +132,13 @@ class Pool:
             return self._cognito.describe_user_pool(UserPoolId=self.id)["UserPool"]
         except ClientError:
             raise PoolUnusable("The user pool of outputs.json does not exist. Run make local.") from None
+
+    def _shortest_password(self) -> int:
+        return self._describe()["Policies"]["PasswordPolicy"]["MinimumLength"]
+
+    def _has_authenticator_apps(self) -> bool:
+        factors = self._cognito.get_user_pool_mfa_config(UserPoolId=self.id)
+        return bool((factors.get("SoftwareTokenMfaConfiguration") or {}).get("Enabled"))
 
     def _describe_client(self, client_id: str) -> dict[str, Any]:
         try:
@@ -150,8 +183,8 @@ class Pool:
             revocable=bool(client.get("EnableTokenRevocation")),
         )
 
-    def sign_in(self, username: str, password: str) -> Tokens | NewPasswordDue:
-        """Raises WrongPassword or SecondFactorNeeded."""
+    def sign_in(self, username: str, password: str) -> Tokens | Due:
+        """What the pool answers to the password. Raises WrongPassword."""
         try:
             answer = self._cognito.admin_initiate_auth(
                 UserPoolId=self.id,
@@ -159,28 +192,51 @@ class Pool:
                 AuthFlow="ADMIN_USER_PASSWORD_AUTH",
                 AuthParameters={"USERNAME": username, "PASSWORD": password},
             )
+        except self._cognito.exceptions.PasswordResetRequiredException:
+            return Due(step=Step.RESET, shortest=self._shortest_password())
         except ClientError as error:
-            raise _refusal(error) from None
+            raise _refusal(error, WrongPassword) from None
         return self._outcome(answer)
 
-    def set_password(self, username: str, password: str, session: str) -> Tokens:
-        """Answers the pool's demand for a new password. Raises PasswordRefused, WrongPassword or SecondFactorNeeded."""
+    def set_password(self, username: str, password: str, session: str) -> Tokens | Due:
+        """Answers the pool's demand for a new password. Raises PasswordRefused or SignInOver."""
+        return self._respond(Step.NEW_PASSWORD, session, {"USERNAME": username, "NEW_PASSWORD": password})
+
+    def check_code(self, username: str, code: str, session: str) -> Tokens | Due:
+        """Answers the demand for a code. Raises WrongCode, CodeUsed or SignInOver."""
+        return self._respond(Step.CODE, session, {"USERNAME": username, "SOFTWARE_TOKEN_MFA_CODE": code})
+
+    def enrol(self, username: str, code: str, session: str) -> Tokens | Due:
+        """Makes the secret of this session the person's, by its first code. Raises WrongCode, CodeUsed or SignInOver."""
+        try:
+            verified = self._cognito.verify_software_token(Session=session, UserCode=code)
+        except ClientError as error:
+            raise _refusal(error, SignInOver) from None
+        return self._respond(Step.ENROLMENT, verified["Session"], {"USERNAME": username})
+
+    def reset_password(self, username: str, code: str, password: str) -> None:
+        """Sets a new password with the code that the pool mailed. Raises WrongCode or PasswordRefused."""
+        try:
+            self._cognito.confirm_forgot_password(
+                ClientId=self.client_id, Username=username, ConfirmationCode=code, Password=password
+            )
+        except self._cognito.exceptions.ExpiredCodeException:
+            raise WrongCode from None
+        except ClientError as error:
+            raise _refusal(error, WrongCode) from None
+
+    def _respond(self, step: Step, session: str, answers: Mapping[str, str]) -> Tokens | Due:
         try:
             answer = self._cognito.admin_respond_to_auth_challenge(
                 UserPoolId=self.id,
                 ClientId=self.client_id,
-                ChallengeName="NEW_PASSWORD_REQUIRED",
-                ChallengeResponses={"USERNAME": username, "NEW_PASSWORD": password},
+                ChallengeName=step.value,
+                ChallengeResponses=dict(answers),
                 Session=session,
             )
-        except self._cognito.exceptions.InvalidPasswordException:
-            raise PasswordRefused from None
         except ClientError as error:
-            raise _refusal(error) from None
-        outcome = self._outcome(answer)
-        if isinstance(outcome, NewPasswordDue):
-            raise WrongPassword
-        return outcome
+            raise _refusal(error, SignInOver) from None
+        return self._outcome(answer)
 
     def refresh(self, username: str, refresh_token: str) -> Tokens:
         """New tokens. Raises WrongPassword when the person may not sign in any more."""
@@ -195,19 +251,22 @@ class Pool:
                 AuthParameters={"REFRESH_TOKEN": refresh_token},
             )
         except ClientError as error:
-            raise _refusal(error) from None
+            raise _refusal(error, WrongPassword) from None
         result = answer["AuthenticationResult"]
         return Tokens(
             access=result["AccessToken"], id=result["IdToken"], refresh=refresh_token, expires_in=int(result["ExpiresIn"])
         )
 
-    @staticmethod
-    def _outcome(answer: Mapping[str, Any]) -> Tokens | NewPasswordDue:
+    def _outcome(self, answer: Mapping[str, Any]) -> Tokens | Due:
         challenge = answer.get("ChallengeName")
-        if challenge == "NEW_PASSWORD_REQUIRED":
-            return NewPasswordDue(session=answer["Session"])
         if challenge is not None:
-            raise SecondFactorNeeded
+            # A challenge that is none of these ends the sign-in: it is not passed over.
+            step, session = Step(challenge), answer["Session"]
+            if step is not Step.ENROLMENT:
+                shortest = self._shortest_password() if step is Step.NEW_PASSWORD else 0
+                return Due(step=step, session=session, shortest=shortest)
+            offered = self._cognito.associate_software_token(Session=session)
+            return Due(step=step, session=offered["Session"], secret=offered["SecretCode"])
         result = answer["AuthenticationResult"]
         return Tokens(
             access=result["AccessToken"],
@@ -223,9 +282,21 @@ class Pool:
         return answer.raise_for_status().json()
 
 
-def _refusal(error: ClientError) -> Exception:
-    refused = {"NotAuthorizedException", "UserNotFoundException", "ResourceNotFoundException", "InvalidParameterException"}
-    return WrongPassword() if error.response.get("Error", {}).get("Code") in refused else error
+_REFUSED = {"NotAuthorizedException", "UserNotFoundException", "ResourceNotFoundException", "InvalidParameterException"}
+_KINDS: Mapping[str, type[Exception]] = {
+    "InvalidPasswordException": PasswordRefused,
+    "CodeMismatchException": WrongCode,
+    "EnableSoftwareTokenMFAException": WrongCode,
+    "ExpiredCodeException": CodeUsed,
+}
+
+
+def _refusal(error: ClientError, otherwise: type[Exception]) -> Exception:
+    """What the pool's refusal means; ``otherwise`` where it does not say more. The error itself when it is no refusal."""
+    code = error.response.get("Error", {}).get("Code", "")
+    if kind := _KINDS.get(code):
+        return kind()
+    return otherwise() if code in _REFUSED else error
 
 
 def with_nonce(id_token: str, nonce: str | None) -> str:

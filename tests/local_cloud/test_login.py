@@ -1,98 +1,28 @@
 """The stand-in for the hosted login as a process, on top of an emulated user pool."""
 
 import base64
-import contextlib
-import hashlib
 import json
-import os
 import re
 import secrets
-import socket
-import ssl
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-CALLBACKS = ["http://localhost:8400/callback", "http://localhost:8401/callback"]
-PASSWORD = "Correct-horse-9-battery"
+from tests.local_cloud.login_browser import CALLBACKS, PASSWORD, Browser, Form, command, make_pool, refused, running
+
 ROTATING = {
     "RefreshTokenRotation": {"Feature": "ENABLED", "RetryGracePeriodSeconds": 0},
     "ExplicitAuthFlows": ["ALLOW_CUSTOM_AUTH"],
 }
 PROGRAM_SCOPES = ["heartmap/models:read", "heartmap/analyses:write"]
 GUARDED_POSTS = 10
-
-
-def make_pool(cognito: Any, *, mfa: str = "OFF", **client: Any) -> dict[str, str]:
-    """A pool with the client that infra/ deploys, people in it, and the outputs of the stack."""
-    policy = {
-        "MinimumLength": 14,
-        "RequireUppercase": True,
-        "RequireLowercase": True,
-        "RequireNumbers": True,
-        "RequireSymbols": True,
-    }
-    pool = cognito.create_user_pool(PoolName="pool", Policies={"PasswordPolicy": policy}, MfaConfiguration=mfa)["UserPool"]["Id"]
-    arguments = {
-        "GenerateSecret": False,
-        "AllowedOAuthFlowsUserPoolClient": True,
-        "AllowedOAuthFlows": ["code"],
-        "AllowedOAuthScopes": ["email", "openid"],
-        "SupportedIdentityProviders": ["COGNITO"],
-        "CallbackURLs": CALLBACKS,
-        "LogoutURLs": CALLBACKS,
-        "ExplicitAuthFlows": ["ALLOW_REFRESH_TOKEN_AUTH"],
-        "EnableTokenRevocation": True,
-        "RefreshTokenValidity": 12,
-        "TokenValidityUnits": {"RefreshToken": "hours"},
-    } | client
-    made = cognito.create_user_pool_client(UserPoolId=pool, ClientName="cli", **arguments)["UserPoolClient"]["ClientId"]
-    cognito.create_group(UserPoolId=pool, GroupName="analyst")
-    for name in ("analyst", "leaver", "locked"):
-        cognito.admin_create_user(UserPoolId=pool, Username=name)
-        cognito.admin_set_user_password(UserPoolId=pool, Username=name, Password=PASSWORD, Permanent=True)
-    cognito.admin_add_user_to_group(UserPoolId=pool, Username="analyst", GroupName="analyst")
-    return {"user_pool_id": pool, "client_id": made, "issuer": f"https://cognito-idp.us-east-1.amazonaws.com/{pool}"}
-
-
-def command(state: Path, endpoint: str, port: int) -> dict[str, Any]:
-    variables = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-    }
-    arguments = [sys.executable, "-m", "local_cloud.login", "--state", str(state), "--port", str(port)]
-    return {"args": arguments, "env": os.environ | variables, "text": True}
-
-
-@contextlib.contextmanager
-def running(state: Path, endpoint: str, outputs: dict[str, str]) -> Iterator[SimpleNamespace]:
-    (state / "outputs.json").write_text(json.dumps(outputs))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with subprocess.Popen(**command(state, endpoint, port), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout
-        assert process.stderr
-        try:
-            while "login ready" not in (line := process.stdout.readline()):
-                assert line, process.stderr.read()
-            yield SimpleNamespace(
-                origin=f"https://localhost:{port}", port=port, ca=state / "tls" / "ca.pem", process=process, **outputs
-            )
-        finally:
-            process.terminate()
-            process.wait(15)
 
 
 @pytest.fixture(scope="module")
@@ -157,92 +87,11 @@ def guarded(aws: Callable, aws_endpoint: str, tmp_path_factory: pytest.TempPathF
         yield serving
 
 
-class Form(HTMLParser):
-    """The one form of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.action, self.fields, self.labels = "", {}, set()
-        self.inputs: list[dict[str, str | None]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        if tag == "form":
-            self.action = values["action"] or ""
-        if tag == "label":
-            self.labels.add(values["for"])
-        if tag == "input":
-            self.inputs.append(values)
-            self.fields[values["name"]] = values.get("value") or ""
-
-
-class Browser:
-    """A browser that follows nothing by itself, and an application with PKCE."""
-
-    def __init__(self, login: SimpleNamespace) -> None:
-        self.login = login
-        context = ssl.create_default_context(cafile=str(login.ca))
-        self.http = httpx.Client(base_url=login.origin, verify=context, trust_env=False, timeout=20)
-        self.verifier = secrets.token_urlsafe(48)
-        self.state = secrets.token_urlsafe(16)
-        self.nonce = secrets.token_urlsafe(16)
-
-    def parameters(self, **changes: str | None) -> dict[str, str]:
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
-        values: dict[str, str | None] = {
-            "response_type": "code",
-            "client_id": self.login.client_id,
-            "redirect_uri": CALLBACKS[0],
-            "scope": "openid",
-            "state": self.state,
-            "nonce": self.nonce,
-            "code_challenge": challenge,
-            "code_challenge_method": "S256",
-        }
-        return {name: value for name, value in (values | changes).items() if value is not None}
-
-    def authorize(self, **changes: str | None) -> httpx.Response:
-        return self.http.get("/oauth2/authorize", params=self.parameters(**changes))
-
-    def page(self, **changes: str | None) -> Form:
-        answer = self.authorize(**changes)
-        assert answer.status_code == 302, answer.text
-        return Form(self.http.get(answer.headers["location"]).text)
-
-    def submit(self, form: Form, **values: str) -> httpx.Response:
-        return self.http.post(form.action, data=form.fields | values)
-
-    def code(self, username: str = "analyst", **changes: str | None) -> str:
-        answer = self.submit(self.page(**changes), username=username, password=PASSWORD)
-        assert answer.status_code == 303, answer.text
-        target = urlsplit(answer.headers["location"])
-        assert f"{target.scheme}://{target.netloc}{target.path}" == CALLBACKS[0]
-        values = {name: value for name, (value,) in parse_qs(target.query).items()}
-        assert values.pop("state") == self.state
-        return values.pop("code")
-
-    def token(self, **form: str | None) -> httpx.Response:
-        values = {"client_id": self.login.client_id} | form
-        return self.http.post("/oauth2/token", data={name: value for name, value in values.items() if value is not None})
-
-    def redeem(self, code: str, **changes: str | None) -> httpx.Response:
-        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACKS[0], "code_verifier": self.verifier}
-        return self.token(**(form | changes))
-
-    def refresh(self, token: str) -> httpx.Response:
-        return self.token(grant_type="refresh_token", refresh_token=token)
-
-
 @pytest.fixture
 def browser(login: SimpleNamespace) -> Iterator[Browser]:
     made = Browser(login)
     with made.http:
         yield made
-
-
-def refused(answer: httpx.Response, error: str = "invalid_grant") -> None:
-    assert (answer.status_code, answer.json()) == (400, {"error": error})
 
 
 # The way that works
@@ -283,8 +132,7 @@ def test_the_openid_configuration_leads_to_what_is_served(browser: Browser) -> N
 def test_the_first_sign_in_asks_for_a_new_password(browser: Browser, aws: Callable) -> None:
     name = f"newcomer-{secrets.token_hex(4)}"
     aws("cognito-idp").admin_create_user(UserPoolId=browser.login.user_pool_id, Username=name, TemporaryPassword=PASSWORD)
-    page = browser.submit(browser.page(), username=name, password=PASSWORD)
-    form = Form(page.text)
+    form = browser.step(browser.page(), username=name, password=PASSWORD)
     assert form.action == "/login/new-password"
     new = "Another-horse-8-battery"
     assert browser.submit(form, password=new, password_again="different").status_code == 400
@@ -337,6 +185,7 @@ def test_nothing_is_sent_to_an_address_or_client_that_is_not_registered(browser:
         ({"code_challenge_method": "plain"}, "invalid_request"),
         ({"scope": "openid aws.cognito.signin.user.admin"}, "invalid_scope"),
         ({"nonce": "x" * 3000}, "invalid_request"),
+        ({"prompt": "none"}, "login_required"),
     ],
 )
 def test_a_request_that_the_client_may_not_make_goes_back_with_an_error(
@@ -701,7 +550,6 @@ def test_a_web_acl_that_cannot_be_enforced_stops_the_login(aws: Callable, aws_en
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"mfa": "ON"}, "second factor"),
         ({"GenerateSecret": True}, "has a secret"),
         ({"AllowedOAuthFlows": ["code", "implicit"]}, "authorization code flow"),
         ({"AllowedOAuthFlowsUserPoolClient": False}, "authorization code flow"),
@@ -718,27 +566,21 @@ def test_a_pool_or_client_that_asks_for_more_stops_the_login(
     assert "Traceback" not in done.stderr
 
 
+def test_a_pool_that_asks_for_second_factors_by_text_message_stops_the_login(
+    aws: Callable, aws_endpoint: str, tmp_path: Path
+) -> None:
+    outputs, cognito = make_pool(aws("cognito-idp")), aws("cognito-idp")
+    text_messages = {"SmsConfiguration": {"SnsCallerArn": "arn:aws:iam::123456789012:role/sms", "ExternalId": "x"}}
+    cognito.set_user_pool_mfa_config(
+        UserPoolId=outputs["user_pool_id"], MfaConfiguration="ON", SmsMfaConfiguration=text_messages
+    )  # fmt: skip
+    (tmp_path / "outputs.json").write_text(json.dumps(outputs))
+    done = subprocess.run(**command(tmp_path, aws_endpoint, 0), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "other than an authenticator app" in done.stderr
+
+
 def test_a_busy_port_is_named(login: SimpleNamespace, aws_endpoint: str) -> None:
     done = subprocess.run(**command(login.ca.parents[1], aws_endpoint, login.port), capture_output=True, timeout=60, check=False)
     assert done.returncode == 1
     assert f"Port {login.port} is in use" in done.stderr
-
-
-def test_a_second_factor_of_a_person_is_not_skipped(browser: Browser, aws: Callable) -> None:
-    cognito, pool = aws("cognito-idp"), browser.login.user_pool_id
-    cognito.admin_create_user(UserPoolId=pool, Username="careful")
-    cognito.admin_set_user_password(UserPoolId=pool, Username="careful", Password=PASSWORD, Permanent=True)
-    auth = cognito.admin_initiate_auth(
-        UserPoolId=pool,
-        ClientId=browser.login.client_id,
-        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
-        AuthParameters={"USERNAME": "careful", "PASSWORD": PASSWORD},
-    )["AuthenticationResult"]
-    cognito.associate_software_token(AccessToken=auth["AccessToken"])
-    cognito.verify_software_token(AccessToken=auth["AccessToken"], UserCode="123456")
-    cognito.admin_set_user_mfa_preference(
-        UserPoolId=pool, Username="careful", SoftwareTokenMfaSettings={"Enabled": True, "PreferredMfa": True}
-    )
-    answer = browser.submit(browser.page(), username="careful", password=PASSWORD)
-    assert answer.status_code == 403
-    assert "second factor" in answer.text
