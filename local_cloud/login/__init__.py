@@ -8,7 +8,7 @@ cannot. The web ACL of the user pool is enforced.
 A second factor is an authenticator app, asked for as the pool says at that moment. A page of the sign-in shows its secret as a QR
 code and as text; the codes are checked in the emulated pool (`moto_fixes_factors`), where each is taken once.
 
-Stricter than Cognito: for people only the authorization code flow, not without PKCE (S256), and the password every time. Not there:
-sign-up, passwords that people forgot (an administrator resets them), second factors by text message or e-mail, and other identity
-providers. Sessions end with the process.
+Stricter than Cognito: for people only the authorization code flow, not without PKCE (S256), and the password every time. Not
+there: sign-up, passwords that people forgot (an administrator resets them), second factors by text message or e-mail, and other
+identity providers. Sessions end with the process.
 """

@@ -120,7 +120,10 @@ class Pool:
 
     def check(self) -> None:
         """Raises PoolUnusable, with what to change, for what cannot be served."""
-        if self._describe().get("MfaConfiguration", "OFF") != "OFF" and not self._has_authenticator_apps():
+        self._describe()
+        factors = self._cognito.get_user_pool_mfa_config(UserPoolId=self.id)
+        apps = (factors.get("SoftwareTokenMfaConfiguration") or {}).get("Enabled")
+        if factors.get("MfaConfiguration", "OFF") != "OFF" and not apps:
             raise PoolUnusable(
                 "The user pool asks for a second factor other than an authenticator app, which is not served here."
             )
@@ -135,10 +138,6 @@ class Pool:
 
     def _shortest_password(self) -> int:
         return self._describe()["Policies"]["PasswordPolicy"]["MinimumLength"]
-
-    def _has_authenticator_apps(self) -> bool:
-        factors = self._cognito.get_user_pool_mfa_config(UserPoolId=self.id)
-        return bool((factors.get("SoftwareTokenMfaConfiguration") or {}).get("Enabled"))
 
     def _describe_client(self, client_id: str) -> dict[str, Any]:
         try:

@@ -1,4 +1,4 @@
-"""Second factors and passwords that an administrator reset, through the pages of the login and through the emulated AWS itself."""
+"""Second factors and passwords that an administrator reset, through the pages of the login and the emulated AWS itself."""
 
 import html
 import re
