@@ -1,5 +1,51 @@
-import { Page } from "../ui";
+import { useParams } from "react-router";
+import { Actions } from "../analysis/Actions";
+import "../analysis/analysis.css";
+import { isLive, useAnalysis, useModels, useUpload } from "../analysis/queries";
+import { ResultParts } from "../analysis/ResultParts";
+import { StatusPanel } from "../analysis/StatusPanel";
+import { typeName } from "../lib/states";
+import { Loading, Page, Panel, Problem } from "../ui";
 
+/** One analysis: how it stands, and once it has succeeded what it found. */
 export default function Analysis() {
-  return <Page title="Analysis">…</Page>;
+  const { id = "" } = useParams();
+  // Another analysis is another page: nothing that was chosen in one goes over to the next.
+  return <One key={id} id={id} />;
+}
+
+function One({ id }: { id: string }) {
+  const { data, error, isPending } = useAnalysis(id);
+  const upload = useUpload(data?.body.upload_id);
+  const models = useModels();
+  if (isPending) {
+    return (
+      <Page title="Analysis">
+        <Loading what="the analysis" />
+      </Page>
+    );
+  }
+  if (!data) {
+    return (
+      <Page title="Analysis">
+        <Problem error={error} />
+      </Page>
+    );
+  }
+  const { body: analysis, etag } = data;
+  const model = models.data?.find(({ name }) => name === analysis.analysis_type);
+  const title = `${typeName(analysis.analysis_type)} analysis${upload.data?.name ? ` of ${upload.data.name}` : ""}`;
+  return (
+    <Page title={title} actions={<Actions analysis={analysis} etag={etag} />}>
+      {error && <Problem error={error} />}
+      <StatusPanel analysis={analysis} upload={upload.data} />
+      {isLive(analysis.state) && model && (
+        <Panel title="What it does">
+          <p>{model.description}</p>
+          <p className="muted">It makes {model.produces.join(", ")}.</p>
+        </Panel>
+      )}
+      {analysis.state === "succeeded" && <ResultParts analysis={analysis} model={model} />}
+    </Page>
+  );
 }
