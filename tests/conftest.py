@@ -1,8 +1,12 @@
 """What every test needs: no AWS but the emulated one, whatever the developer's shell says."""
 
 import os
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
+
+END_TO_END = "tests/e2e/"
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +20,14 @@ def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+class _ByFileOrEnvironment(LoadFileScheduling):
+    """A file's tests stay together, and all that use the running local environment: it takes a minute and 2 GB to bring up."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return END_TO_END if nodeid.startswith(END_TO_END) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFileOrEnvironment | None:
+    return _ByFileOrEnvironment(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -1,0 +1,125 @@
+"""A person at the console: a real browser, real keys and clicks, and the rules of WCAG checked by axe-core."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+
+from tests.e2e.conftest import BIN, PROJECT, clean_environment
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Local
+
+AXE = PROJECT / "console" / "node_modules" / "axe-core" / "axe.min.js"
+# https://www.deque.com/axe/core-documentation/api-documentation/#axecore-tags
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# Debian's Chromium: as root it has no sandbox of its own, and it may not look for anything outside of this machine.
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 360, "height": 780}
+
+
+def launched(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+
+
+@dataclass(frozen=True)
+class Console:
+    """A running `heartmapctl console`: its address with the one-time start token, and its process."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def origin(self) -> str:
+        found = re.match(r"http://[^/]+", self.url)
+        assert found, self.url
+        return found[0]
+
+
+@contextmanager
+def console(local: Local) -> Iterator[Console]:
+    """Starts one and ends it as Ctrl-C does."""
+    process = subprocess.Popen(
+        [str(BIN / "heartmapctl"), "console", "--no-browser", "--json"],
+        env=clean_environment() | {"HEARTMAP_LOCAL_STATE": str(local.state)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line, process.communicate(timeout=10)[1]
+        yield Console(json.loads(line)["url"], process)
+        assert process.poll() is None, "the console ended by itself"
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
+@contextmanager
+def visiting(browser: Browser, local: Local, theme: str = "light", size: dict[str, int] = DESKTOP) -> Iterator[Page]:
+    """A new browser profile with one page, which fails the test for errors in the browser's log."""
+    # The sign-in page's certificate is of the environment's own authority, which the browser does not know.
+    context: BrowserContext = browser.new_context(
+        color_scheme="dark" if theme == "dark" else "light",
+        viewport=size,  # pyright: ignore[reportArgumentType]  # playwright's own dictionary type
+        ignore_https_errors=True,
+        reduced_motion="reduce",
+    )
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    failures: list[str] = []
+    context.on("weberror", lambda error: failures.append(str(error.error)))
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.on("console", lambda message: failures.append(message.text) if _is_fault(message.text, message.type) else None)
+    try:
+        yield page
+        assert not failures, failures
+    finally:
+        context.close()
+
+
+def _is_fault(text: str, kind: str) -> bool:
+    """What the browser logs as an error, but for the refusals that a page shows to people itself."""
+    return kind == "error" and "Failed to load resource: the server responded with a status of" not in text
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core objects to, one line a rule."""
+    page.evaluate(AXE.read_text())
+    found: dict[str, Any] = page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", WCAG)
+    return [
+        f"{one['id']}: {one['help']} at {[node['target'] for node in one['nodes']][:3]}: {one['nodes'][0].get('failureSummary')}"
+        for one in found["violations"]
+    ]
+
+
+def pictures() -> Path | None:
+    """Where `make pictures` wants the screenshots."""
+    wanted = os.environ.get("PICTURES")
+    return Path(wanted) if wanted else None
