@@ -68,8 +68,8 @@ class Session:
 class Bastion:
     """``note`` is told what is waited for."""
 
-    def __init__(self, where: Place, note: Callable[[str], None], *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._where, self._note, self._sleep = where, note, sleep
+    def __init__(self, where: Place, note: Callable[[str], None]) -> None:
+        self._where, self._note = where, note
         with _in_words():
             self._aws = boto3.Session(region_name=where.region)
 
@@ -121,13 +121,13 @@ class Bastion:
 
     def _wait_for(self, ask: Callable[[], Any]) -> Any:
         """The first answer. The time is counted in pauses, so that a clock that is set meanwhile does no harm."""
-        for attempt in range(START_SECONDS // PAUSE_SECONDS):
+        for attempt in range(int(START_SECONDS / PAUSE_SECONDS)):
             found = ask()
             if found is not None:
                 return found
             if attempt == 0:
                 self._note("The bastion is starting; this takes about a minute.")
-            self._sleep(PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)
         raise CliError(
             "The bastion has started, and Session Manager does not know it yet.",
             code="bastion_not_ready",

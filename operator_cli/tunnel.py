@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+import psutil
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -101,6 +102,7 @@ def by_ssh(bastion: Bastion, where: Place, port: int, identity: Path | None, kno
     if shutil.which("ssh") is None:
         raise CliError("OpenSSH is not installed on this machine.", code="ssh_missing", next_step="Install its client: ssh.")
     port = free_port(port)
+    known_hosts.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _key(identity) as key:
         instance = bastion.instance()
         with bastion.session(instance, SSH_DOCUMENT, {"portNumber": str(SSH_PORT)}) as session:
@@ -165,24 +167,31 @@ def _ssh(where: Place, port: int, instance: str, key: Key, known_hosts: Path, pr
     options = {
         # Signs of its own are not taken for ssh's.
         "ProxyCommand": shlex.join(proxy).replace("%", "%%"),
+        "IdentityFile": _quoted(key.private),
         "BatchMode": "yes",
         "ExitOnForwardFailure": "yes",
         "IdentitiesOnly": "yes",
         # Which machine this is has been answered for by Session Manager; its key is kept all the same, and may not change.
         "HostKeyAlias": instance,
         "StrictHostKeyChecking": "accept-new",
-        "UserKnownHostsFile": str(known_hosts),
+        "UserKnownHostsFile": _quoted(known_hosts),
         "ServerAliveInterval": "30",
         # An agent may hold the key of a file that a passphrase locks; it has no part in one that was made here.
         **({"IdentityAgent": "none"} if key.made else {}),
     }
     return [
         "ssh",
-        *("-F", "none", "-N", "-T", "-i", str(key.private)),
+        *("-F", "none", "-N", "-T"),
         *("-L", f"{LOOPBACK}:{port}:{where.internal_host}:{HTTPS_PORT}"),
         *(word for name, value in options.items() for word in ("-o", f"{name}={value}")),
         f"{TUNNEL_USER}@{instance}",
     ]
+
+
+def _quoted(file: Path) -> str:
+    """A file as one word of ssh's configuration, in which a percent sign would begin something."""
+    text = str(file).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{text}"'
 
 
 @contextmanager
@@ -214,11 +223,20 @@ def _running(
 def _wait_until_open(process: "subprocess.Popen[bytes]", host: str, port: int) -> Reached | None:
     deadline = time.monotonic() + OPEN_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        reached = probe(host, port)
+        reached = probe(host, port) if _listens(process, port) else None
         if reached is not None:
             return reached
         time.sleep(PAUSE_SECONDS)
     return None
+
+
+def _listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Whether it is this process that listens there: another one may have taken the port since it was looked at."""
+    try:
+        connections = psutil.Process(process.pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr == (LOOPBACK, port) for each in connections)
 
 
 def probe(host: str, port: int) -> Reached | None:
