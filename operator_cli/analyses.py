@@ -1,9 +1,10 @@
 """Analyses: started, followed, cancelled, and their results fetched."""
 
-import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from operator_cli import pairs
 from operator_cli.answers import Analyses, Analysis, Results
 from operator_cli.api import Api
 from operator_cli.errors import CliError, Interrupted, WrongUse
@@ -12,23 +13,12 @@ from operator_cli.pages import pages
 from operator_cli.polling import poll
 from operator_cli.resumption import new_key
 from operator_cli.storage import Storage, safe_name
-from operator_cli.vocabulary import AnalysisType
+from operator_cli.vocabulary import AnalysisState, AnalysisType
 
 
 def parse_options(texts: list[str]) -> dict[str, Any]:
-    """`k=v` pairs; a value that reads as JSON (a number, true, null) is that, any other is text. Raises WrongUse."""
-    options: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise WrongUse(f"--option {text}: write it as NAME=VALUE, as in --option resolution=0.8")
-        if name in options:
-            raise WrongUse(f"--option {name} is given twice.")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
-    return options
+    """The options of a pipeline. Raises WrongUse."""
+    return pairs.parse(texts, "--option", "--option resolution=0.8")
 
 
 def start(
@@ -44,9 +34,34 @@ def show(api: Api, analysis_id: str) -> Analysis:
     return api.call("GET", f"/analyses/{analysis_id}", Analysis)
 
 
-def every(api: Api, limit: int) -> list[Analysis]:
-    """The newest analyses that this user may see."""
-    return pages(api, "/analyses", Analyses, lambda page: page.analyses, limit)
+def every(api: Api, limit: int, wanted: Callable[[Analysis], bool] | None = None) -> list[Analysis]:
+    """The newest analyses that this user may see, or those of them that are wanted."""
+    return pages(api, "/analyses", Analyses, lambda page: page.analyses, limit, wanted)
+
+
+def filter_by(
+    *, states: Sequence[AnalysisState], kind: AnalysisType | None, owner: str | None
+) -> Callable[[Analysis], bool] | None:
+    """What leaves an analysis in a list, None where everything stays."""
+    if not states and kind is None and owner is None:
+        return None
+
+    def wanted(analysis: Analysis) -> bool:
+        of_the_state = not states or analysis.state in states
+        return of_the_state and kind in (None, analysis.analysis_type) and owner in (None, analysis.owner)
+
+    return wanted
+
+
+def why_queued(analysis: Analysis) -> str | None:
+    """Why a queued analysis does not run yet, in words; None of any other."""
+    if analysis.state != "queued":
+        return None
+    if analysis.position is None:
+        return "many are to be started before it, or the service does not tell how many"
+    if analysis.position == 0:
+        return "it is the next; a worker takes it when one is free, or has started, which takes some minutes where none runs"
+    return f"{analysis.position} to be started before it; people take turns, each with one analysis at a time"
 
 
 def cancel(api: Api, analysis_id: str) -> Analysis:
@@ -61,16 +76,17 @@ def follow(api: Api, output: Output, analysis_id: str) -> Analysis:
     Raises CliError when it failed or was cancelled, Interrupted on Ctrl-C, after which it goes on at the server.
     """
     document = {"analysis_id": analysis_id}
+    command = api.environment.command
     next_step = (
-        f"See it: {api.environment.command('jobs', 'show', analysis_id)}; "
-        f"its results: {api.environment.command('results', analysis_id, '--output', 'DIR')}"
+        f"Watch it: {command('jobs', 'watch', analysis_id)}; its results: {command('results', analysis_id, '--output', 'DIR')}; "
+        f"stop it: {command('jobs', 'cancel', analysis_id)}"
     )
     try:
         with output.stages(f"Analysis {analysis_id}") as update:
 
             def ask() -> Analysis:
                 analysis = show(api, analysis_id)
-                update(": ".join(filter(None, (analysis.state, analysis.stage))), analysis.progress)
+                update(": ".join(filter(None, (analysis.state, why_queued(analysis) or analysis.stage))), analysis.progress)
                 return analysis
 
             analysis = poll(ask, lambda answer: answer.ended)
@@ -89,6 +105,12 @@ def follow(api: Api, output: Output, analysis_id: str) -> Analysis:
 def _ended_badly(api: Api, analysis: Analysis) -> CliError:
     if analysis.state == "cancelled":
         return CliError("The analysis was cancelled.", code="cancelled", document=analysis.document())
+    if analysis.state != "failed":
+        return CliError(
+            f"The analysis ended as {analysis.state}, a state that this version of heartmapctl does not know.",
+            next_step="Update heartmapctl to the version of the environment.",
+            document=analysis.document(),
+        )
     fault = analysis.error
     return CliError(
         f"The analysis failed: {(fault and fault.detail) or 'no reason was given'}",

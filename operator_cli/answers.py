@@ -1,9 +1,10 @@
-"""What the service answers, as far as this program uses it; more fields than these are let through.
+"""What the service answers, as far as this program uses it; more fields than these are let through, and states that it does not
+know are shown as they are: the service may be newer.
 
 Errors are problem documents (RFC 9457) with `code` and `request_id`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -64,7 +65,7 @@ class PartAddresses(_Answer):
 
 class UploadState(_Answer):
     upload_id: Ulid
-    state: Literal["pending", "checking", "accepted", "rejected"]
+    state: str
     code: str | None = None
     detail: str | None = None
     name: str | None = None
@@ -84,21 +85,38 @@ class JobError(_Answer):
 
 
 class Analysis(_Answer):
+    """``position`` is how many are to be started before a queued one, where that is few enough to be counted."""
+
     analysis_id: Ulid
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    state: str
     stage: str | None = None
     progress: float | None = None
     error: JobError | None = None
     estimate: Estimate | None = None
+    analysis_type: str | None = None
+    owner: str | None = None
+    created_at: str | None = None
+    finished_at: str | None = None
+    position: int | None = None
 
     @property
     def ended(self) -> bool:
-        return self.state in ("succeeded", "failed", "cancelled")
+        """Also of a state that only a newer service knows."""
+        return self.state in ("succeeded", "failed", "cancelled") or self.finished_at is not None
 
 
 class Analyses(_Answer):
     analyses: list[Analysis]
     next_cursor: str | None = None
+
+
+class Configuration(_Answer):
+    """The pipelines' configuration as it stands. Version 0 is HeartMAP's own."""
+
+    version: int
+    config: dict[str, Any] = {}
+    changed_by: str | None = None
+    changed_at: str | None = None
 
 
 class FieldChange(BaseModel):

@@ -16,13 +16,14 @@ from lambda_authorizer.access_policy import STEP_UP_AGE
 from operator_cli.answers import Problem
 from operator_cli.credentials import Credential
 from operator_cli.environments import Environment
-from operator_cli.errors import CliError, NotSignedIn, WrongUse
+from operator_cli.errors import CliError, Interrupted, NotSignedIn, WrongUse
 from operator_cli.transport import is_distrust, unreachable
 
 ATTEMPTS = 4
 LONGEST_PAUSE = LONGEST_ASKED = 20
 """Seconds between two tries, and how many of them the service may ask for."""
 NONE: Mapping[str, str] = MappingProxyType({})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 TRANSIENT = frozenset({502, 503, 504})
 # The authorizer's reason, in a problem document of 403.
@@ -70,12 +71,16 @@ class Api:
         Raises CliError when the service refuses or fails, NotSignedIn without a session."""
         if key is not None:
             repeatable, headers = True, {**headers, "Idempotency-Key": key}
-        response = self.require(method, path, body, repeatable=repeatable, headers=headers)
+        return self.understood(self.require(method, path, body, repeatable=repeatable, headers=headers), answer)
+
+    def understood(self, response: httpx.Response, answer: type[Model]) -> Model:
+        """The body of an answer, checked. Raises CliError when it is not what was to be expected."""
         try:
             return answer.model_validate_json(response.content)
         except ValidationError:
+            asked = response.request
             raise CliError(
-                f"The service's answer to {method} {path} is not what this version of heartmapctl knows.",
+                f"The service's answer to {asked.method} {asked.url.path} is not what this version of heartmapctl knows.",
                 request_id=_request_id(response),
                 next_step="Update heartmapctl to the version of the environment.",
             ) from None
@@ -128,10 +133,30 @@ class Api:
             return retrying(self._once, request, authorization)
         except httpx.HTTPError as error:
             raise unreachable(self.environment, request.url, error) from None
+        except KeyboardInterrupt:
+            if request.method in SAFE:
+                raise
+            raise _interrupted(self.environment, request) from None
 
     def _once(self, request: _Request, authorization: httpx.Auth) -> httpx.Response:
         headers = {"Accept": "application/json, application/problem+json", **request.headers}
         return self._http.request(request.method, request.url, json=request.body, headers=headers, auth=authorization)
+
+
+def _interrupted(environment: Environment, request: _Request) -> Interrupted:
+    """Nobody knows whether a change that was on its way arrived: where to look."""
+    path = request.url.removeprefix(environment.api)
+    where = {
+        "/analyses": ("jobs", "list"),
+        "/uploads": ("uploads", "list"),
+        "/config": ("config", "history"),
+        "/keys": ("keys", "list"),
+        "/users": ("users", "list"),
+    }.get("/" + path.split("/")[1].partition("?")[0])
+    return Interrupted(
+        f"Interrupted while {request.method} {path} was on its way: the server may have carried it out.",
+        next_step=f"Look whether it did: {environment.command(*where)}" if where else None,
+    )
 
 
 def _last(state: tenacity.RetryCallState) -> httpx.Response:
@@ -212,7 +237,9 @@ def _next_step(response: httpx.Response, problem: Problem, environment: Environm
         "no_such_route": "Check the method and the path.",
         "key_not_found": f"{environment.command('keys', 'list')} shows the keys there are.",
         "signing_key_required": "Give --sign-with FILE: a key with such a scope signs its calls.",
-        "config_changed": f"See what it is now: {environment.command('config', 'history')}",
+        "config_changed": f"See what it is now, then repeat it: {environment.command('config', 'show')}",
+        "config_conflict": f"See what it is now, then repeat it: {environment.command('config', 'show')}",
+        "quota_queued_jobs": f"Wait for one, or cancel one: {environment.command('jobs', 'list', '--mine', '--state', 'queued')}",
         "no_such_analysis": f"{environment.command('jobs', 'list')} shows what there is for you to see.",
     }
     by_status = {

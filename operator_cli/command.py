@@ -1,6 +1,6 @@
 """What every verb stands on: the environment, the session, the service and the two output streams."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operator_cli.environments import Environment, load
+from operator_cli.errors import WrongUse
 from operator_cli.output import Output, as_json, human_bytes, printable
 from operator_cli.session import Session
 from operator_cli.vocabulary import EnvironmentName
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 class Command:
     """One run of the program."""
 
-    def __init__(self, environment: EnvironmentName, *, json_only: bool) -> None:
-        self._name = environment
+    def __init__(self, environment: EnvironmentName, *, json_only: bool, select: Callable[[Any], Any] | None = None) -> None:
+        self.name = environment
         self._json_only = json_only
-        self.output = Output(json_only=json_only)
+        self.output = Output(json_only=json_only, select=select)
 
     @cached_property
     def environment(self) -> Environment:
-        return load(self._name)
+        return load(self.name)
 
     @cached_property
     def session(self) -> Session:
@@ -55,6 +56,12 @@ class Command:
         credential = self.api_key or SessionCredential(self.environment, self.session)
         with client(self.environment) as http, storage_client(self.environment) as storage_http:
             yield Api(self.environment, credential, http), Storage(self.environment, storage_http)
+
+    def subject(self) -> str:
+        """Who is signed in, as records name their owner. Raises WrongUse for a program, whose key does not tell."""
+        if self.api_key is not None:
+            raise WrongUse("An API key does not tell whose it is, so there is no --mine.", next_step="List all of them.")
+        return str(self.session.tokens().claims.get("sub"))
 
     def show_caller(self) -> None:
         """Who calls: the program of an API key, else whoever is signed in. Raises NotSignedIn when nobody is."""
@@ -89,9 +96,12 @@ class Command:
         self.output.result(document, lambda: self.output.fields(rows))
 
     def show_analysis(self, analysis: "Analysis") -> None:
+        from operator_cli.analyses import why_queued
+
         rows = [
             ("analysis", analysis.analysis_id),
             ("state", analysis.state),
+            ("waits", why_queued(analysis)),
             ("stage", analysis.stage),
             ("progress", None if analysis.progress is None else f"{analysis.progress:.0%}"),
             ("estimate", _estimate(analysis.estimate)),
@@ -100,10 +110,7 @@ class Command:
         self.output.result(analysis.document(), lambda: self.output.fields([row for row in rows if row[1] is not None]))
 
     def show_analyses(self, found: Sequence["Analysis"]) -> None:
-        extra = [(each, each.model_extra or {}) for each in found]
-        rows = [
-            (each.analysis_id, each.state, more.get("analysis_type"), each.stage, more.get("created_at")) for each, more in extra
-        ]
+        rows = [(each.analysis_id, each.state, each.analysis_type, each.stage, each.created_at) for each in found]
 
         def show() -> None:
             if rows:

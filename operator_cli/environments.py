@@ -13,10 +13,10 @@ from typing import Annotated
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import Url
 
+from operator_cli import APPLICATION
 from operator_cli.errors import CliError
 from operator_cli.vocabulary import EnvironmentName
 
-APPLICATION = "heartmapctl"
 LOCAL_STATE_VARIABLE = "HEARTMAP_LOCAL_STATE"
 
 

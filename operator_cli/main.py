@@ -1,15 +1,16 @@
 """The program: its verbs put together, and every failure turned into its message and exit code."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from operator_cli import APPLICATION, DISTRIBUTION
 from operator_cli.errors import CliError, Interrupted, WrongUse
-from operator_cli.verbs import analyses, config, data, keys, raw, session
-from operator_cli.verbs.options import JsonOption
+from operator_cli.verbs import analyses, config, console, data, doctor, keys, raw, session, topics, tunnel
+from operator_cli.verbs.options import JsonOption, tell_fields
 from operator_cli.vocabulary import EnvironmentName
 
 HELP = """Analyse single-cell data of the heart with HeartMAP, on an environment that you sign in to.
@@ -20,24 +21,13 @@ Begin with:
   heartmapctl analyze cells.h5ad --type comprehensive --wait --output results
 
 \b
-Exit codes:
-  0    done
-  1    refused or failed
-  2    wrong use
-  3    not signed in, the session has ended or began too long ago, or the API key is not accepted
-  130  interrupted; what was started on the server goes on
-
-\b
-Environment variables:
-  HEARTMAP_ENVIRONMENT  local, dev or prod, where --environment does not say it
-  HEARTMAP_LOCAL_STATE  the state directory of the local environment (default: .local in the checkout)
-  NO_COLOR              no colour, whatever its value
-
-\b
-A program calls with an API key in place of a session (docs/api-keys.md):
-  HEARTMAP_API_KEY            the key, as `heartmapctl keys create` printed it
-  HEARTMAP_API_KEY_FILE       or the file that holds it
-  HEARTMAP_SIGNING_KEY_FILE   the private key that its calls are signed with, where they have to be
+When something does not work:
+  heartmapctl doctor
+"""
+EPILOG = """\b
+More:
+  heartmapctl help            exit codes, environment variables, output
+  heartmapctl COMMAND --help  what a command takes, with examples
 """
 
 GlobalEnvironmentOption = Annotated[
@@ -49,7 +39,11 @@ GlobalEnvironmentOption = Annotated[
 
 
 class _Root(TyperGroup):
-    """Turns every failure into its message, its document and its exit code."""
+    """Turns every failure into its message, its document and its exit code; tells each verb's JSON fields."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        tell_fields(dict(leaves(self)))
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         words = list(sys.argv[1:] if args is None else args)
@@ -59,8 +53,17 @@ class _Root(TyperGroup):
             if code == Interrupted.exit_code:
                 raise Interrupted("Interrupted.")
         except (CliError, typer.TyperException, OSError) as error:
-            code = _tell(error, json_only="--json" in words)
+            code = _tell(error, json_only=any(word == "--json" or word.startswith("--fields") for word in words))
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def leaves(group: TyperGroup, *before: str) -> Iterator[tuple[str, TyperCommand]]:
+    """Every verb, as it is typed."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from leaves(command, *before, name)
+        elif isinstance(command, TyperCommand):
+            yield " ".join((*before, name)), command
 
 
 def _tell(error: CliError | typer.TyperException | OSError, *, json_only: bool) -> int:
@@ -83,21 +86,45 @@ def _in_one_line(error: typer.TyperException) -> str:
     return text.replace(": Value error, ", ": ") or "A command is missing."
 
 
-# Plain help: the rich one costs more than everything else that `--help` does. No rich tracebacks: they print local variables,
-# and those are tokens.
-app = typer.Typer(name="heartmapctl", cls=_Root, help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
-for module in (session, data, analyses, config, keys, raw):
+# Plain help: the rich one costs more than everything else that `--help` does, and its width is the same everywhere, since the
+# root's is kept (see `__main__`). No rich tracebacks: they print local variables, and those are tokens.
+app = typer.Typer(
+    name=APPLICATION,
+    cls=_Root,
+    help=HELP,
+    epilog=EPILOG,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"terminal_width": 80},
+)
+for module in (session, data, analyses, config, keys, console, tunnel, raw, doctor, topics):
     app.add_typer(module.app)
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"{APPLICATION} {version(DISTRIBUTION)}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def _globals(context: typer.Context, environment: GlobalEnvironmentOption = None, as_json: JsonOption = False) -> None:
+def _globals(
+    context: typer.Context,
+    environment: GlobalEnvironmentOption = None,
+    as_json: JsonOption = False,
+    version: Annotated[  # noqa: ARG001  (its callback ends the program)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
     context.obj = (environment, as_json)
 
 
 def main() -> None:
-    """The entry point. Exits with the codes of the help text."""
-    app()
+    """Exits with the codes of `heartmapctl help exit-codes`."""
+    # The name also of what `python -m` starts: completion and the kept help go by it.
+    app(prog_name=APPLICATION)
 
 
 if __name__ == "__main__":

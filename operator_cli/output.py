@@ -45,14 +45,16 @@ def _console(stream: TextIO) -> Any:
 class Output:
     """The two streams of one command."""
 
-    def __init__(self, *, json_only: bool) -> None:
+    def __init__(self, *, json_only: bool, select: Callable[[Any], Any] | None = None) -> None:
+        """`select` takes what was asked for out of the document."""
         self._json_only = json_only
+        self._select = select
         self._live = not json_only and sys.stdout.isatty() and sys.stderr.isatty()
 
     def result(self, document: Any, show: Callable[[], None]) -> None:
         """Print what the command was asked for: the document for programs, or what `show` prints for people."""
         if self._json_only:
-            self.text(as_json(document))
+            self.text(as_json(self._select(document) if self._select else document))
         else:
             show()
 

@@ -17,14 +17,22 @@ Page = TypeVar("Page", bound=BaseModel)
 Item = TypeVar("Item")
 
 
-def pages(api: Api, path: str, kind: type[Page], items: Callable[[Page], list[Item]], limit: int) -> list[Item]:
-    """The first ``limit`` of a list. A page may hold fewer than were asked for, and more may follow."""
+def pages(
+    api: Api,
+    path: str,
+    kind: type[Page],
+    items: Callable[[Page], list[Item]],
+    limit: int,
+    wanted: Callable[[Item], bool] | None = None,
+) -> list[Item]:
+    """The first ``limit`` of a list that are wanted. A page may hold fewer than were asked for, and more may follow."""
     found: list[Item] = []
     cursor: Any = None
     for _ in range(EMPTY_PAGES + limit):
-        asked = {"limit": min(PAGE, limit - len(found))} | ({"cursor": cursor} if cursor else {})
+        # Where some are left out nobody knows how many it takes.
+        asked = {"limit": PAGE if wanted else min(PAGE, limit - len(found))} | ({"cursor": cursor} if cursor else {})
         page = api.call("GET", f"{path}?{urlencode(asked)}", kind)
-        found += items(page)
+        found += filter(wanted, items(page)) if wanted else items(page)
         cursor = getattr(page, "next_cursor", None)
         if cursor is None or len(found) >= limit:
             break

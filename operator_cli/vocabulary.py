@@ -20,6 +20,14 @@ class AnalysisType(StrEnum):
     COMPREHENSIVE = "comprehensive"
 
 
+class AnalysisState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class Role(StrEnum):
     """The Cognito groups, each of which the local environment has a user in."""
 

@@ -15,7 +15,7 @@ from operator_cli.verbs.options import (
     OutputOption,
     VisibilityOption,
 )
-from operator_cli.vocabulary import AnalysisType
+from operator_cli.vocabulary import AnalysisState, AnalysisType
 
 app = typer.Typer()
 jobs = typer.Typer(help="Analyses on the server.")
@@ -38,7 +38,7 @@ def analyze(
 ) -> None:
     """Run an analysis; with --wait and --output, fetch its results.
 
-    Ctrl-C while it waits leaves the analysis running (exit code 130); `heartmapctl jobs show` finds it again.
+    Ctrl-C while it waits leaves the analysis running (exit code 130); `heartmapctl jobs watch` goes on watching.
 
     \b
     heartmapctl analyze cells.h5ad --type comprehensive --wait --output results
@@ -80,14 +80,33 @@ def _file_or_upload(data: str) -> Path | None:
 
 @jobs.command("list")
 def jobs_list(
-    context: typer.Context, limit: LimitOption = 100, environment: EnvironmentOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    state: Annotated[
+        list[AnalysisState] | None,
+        typer.Option(
+            "--state", metavar="STATE", help=f"Those that are {', '.join(AnalysisState)}; may be repeated.", show_default=False
+        ),
+    ] = None,
+    kind: Annotated[AnalysisType | None, typer.Option("--type", help="Those of this pipeline.", show_default=False)] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="Those that you started.")] = False,
+    limit: LimitOption = 100,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """List the analyses that you may see, the newest first."""
+    """List the analyses that you may see, the newest first.
+
+    \b
+    heartmapctl jobs list
+    heartmapctl jobs list --mine --state queued --state running
+    heartmapctl jobs list --type comprehensive --limit 10 --fields analysis_id,state
+    """
     from operator_cli import analyses
 
     command = options.command(context, environment, as_json)
+    owner = command.subject() if mine else None
+    wanted = analyses.filter_by(states=state or [], kind=kind, owner=owner)
     with command.service() as (api, _):
-        found = analyses.every(api, limit)
+        found = analyses.every(api, limit, wanted)
     command.show_analyses(found)
 
 
@@ -95,7 +114,11 @@ def jobs_list(
 def jobs_show(
     context: typer.Context, analysis: AnalysisArgument, environment: EnvironmentOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show the state of an analysis."""
+    """Show an analysis: its state, and why it waits where it does.
+
+    \b
+    heartmapctl jobs show 01J8ZQ4Y7M3W5X9K2B6C1D0EFG
+    """
     from operator_cli import analyses
 
     analysis_id = options.analysis_id(analysis)
@@ -105,11 +128,35 @@ def jobs_show(
     command.show_analysis(found)
 
 
+@jobs.command("watch")
+def jobs_watch(
+    context: typer.Context, analysis: AnalysisArgument, environment: EnvironmentOption = None, as_json: JsonOption = False
+) -> None:
+    """Watch an analysis until it ends; exit code 1 when it failed or was cancelled.
+
+    Ctrl-C ends the watching only: the analysis goes on.
+
+    \b
+    heartmapctl jobs watch 01J8ZQ4Y7M3W5X9K2B6C1D0EFG
+    """
+    from operator_cli import analyses
+
+    analysis_id = options.analysis_id(analysis)
+    command = options.command(context, environment, as_json)
+    with command.service() as (api, _):
+        found = analyses.follow(api, command.output, analysis_id)
+    command.show_analysis(found)
+
+
 @jobs.command("cancel")
 def jobs_cancel(
     context: typer.Context, analysis: AnalysisArgument, environment: EnvironmentOption = None, as_json: JsonOption = False
 ) -> None:
-    """Cancel an analysis."""
+    """Cancel an analysis, queued or running.
+
+    \b
+    heartmapctl jobs cancel 01J8ZQ4Y7M3W5X9K2B6C1D0EFG
+    """
     from operator_cli import analyses
 
     analysis_id = options.analysis_id(analysis)

@@ -35,10 +35,17 @@ def keys_create(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The program's name: lower-case letters, digits, hyphens.", show_default=False)
     ],
-    scope: Annotated[list[Scope], typer.Option("--scope", help="What the key opens; may be repeated.", show_default=False)],
+    scope: Annotated[
+        list[Scope],
+        typer.Option(
+            "--scope", metavar="SCOPE", help=f"What the key opens: {', '.join(Scope)}; may be repeated.", show_default=False
+        ),
+    ],
     expires_in_days: Annotated[
         int | None,
-        typer.Option("--expires-in-days", help="Days until it ends (default: 90).", min=1, max=365, show_default=False),
+        typer.Option(
+            "--expires-in-days", metavar="N", help="Days until it ends (default: 90).", min=1, max=365, show_default=False
+        ),
     ] = None,
     source: Annotated[
         list[str] | None,
@@ -70,6 +77,9 @@ def keys_list(context: typer.Context, environment: EnvironmentOption = None, as_
     """List the API keys, and those that ended within the last 30 days.
 
     The states: active; ending (another has taken its place, and it goes on until its end); revoked; ended.
+
+    \b
+    heartmapctl keys list
     """
     from operator_cli import keys as api_keys
 
@@ -86,7 +96,12 @@ def keys_rotate(
     overlap_hours: Annotated[
         int | None,
         typer.Option(
-            "--overlap-hours", help="Hours for which the old key goes on (default: 24).", min=0, max=168, show_default=False
+            "--overlap-hours",
+            metavar="N",
+            help="Hours for which the old key goes on (default: 24).",
+            min=0,
+            max=168,
+            show_default=False,
         ),
     ] = None,
     sign_with: SignWithOption = None,
@@ -120,6 +135,7 @@ def keys_revoke(
 
     \b
     heartmapctl keys revoke 01J8ZQ4Y7M3W5X9K2B6C1D0EFG
+    heartmapctl keys revoke 01J8ZQ4Y7M3W5X9K2B6C1D0EFG --yes
     """
     from operator_cli import keys as api_keys
 

@@ -2,12 +2,16 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+import typer.main
+from typer.core import TyperCommand
 
 from operator_cli.errors import CliError, WrongUse
+from operator_cli.json_fields import DOCUMENTS
 from operator_cli.vocabulary import EnvironmentName
 
 if TYPE_CHECKING:
@@ -28,16 +32,66 @@ VisibilityOption = Annotated[
         "--visibility", metavar="WHO", help="private (the default), shared, or the principals to name, separated by commas."
     ),
 ]
-LimitOption = Annotated[int, typer.Option("--limit", help="How many to show.", min=1, max=10_000)]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", help="How many to show.", min=1, max=10_000)]
 AnalysisArgument = Annotated[str, typer.Argument(metavar="ANALYSIS", help="The id of an analysis.", show_default=False)]
 
 
+_SELECTED = f"{__name__}.selected"
+"""The key in a context's `meta`."""
+
+
 def command(context: typer.Context, environment: EnvironmentName | None, as_json: bool) -> "Command":
-    """The options may stand before or after the verb; after it they win."""
+    """The options may stand before or after the verb; after it they win. `--fields` says `--json` as well."""
     from operator_cli.command import Command
 
     globally, json_globally = context.obj
-    return Command(environment or globally or EnvironmentName.LOCAL, json_only=as_json or json_globally)
+    select = context.meta.get(_SELECTED)
+    name = environment or globally or EnvironmentName.LOCAL
+    return Command(name, json_only=as_json or json_globally or select is not None, select=select)
+
+
+def _select(context: typer.Context, value: str | None) -> None:
+    """Keep what --fields names for `command`. Raises WrongUse for what is no field, with those there are."""
+    if value is None or context.resilient_parsing:
+        return
+    document = DOCUMENTS[_words(context)]
+    names = [name.strip() for name in value.split(",")]
+    unknown = [name for name in names if name not in document.fields]
+    if unknown:
+        fault = f"There is no field {', '.join(unknown)}." if all(unknown) else "--fields wants names, separated by commas."
+        raise WrongUse(fault, next_step=document.told)
+    context.meta[_SELECTED] = lambda told: document.select(names, told)
+
+
+FieldsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fields",
+        metavar="NAME,...",
+        help="Print these fields only, as JSON.",
+        callback=_select,
+        expose_value=False,
+        show_default=False,
+    ),
+]
+
+
+def _words(context: typer.Context) -> str:
+    """The verb as it is typed, as in `jobs list`."""
+    return context.command_path.removeprefix(context.find_root().command_path).strip()
+
+
+def tell_fields(verbs: Mapping[str, TyperCommand]) -> None:
+    """Give every verb that has a document `--fields`, and name the fields in its help."""
+    template = typer.Typer()
+
+    @template.command()
+    def _(fields: FieldsOption = None) -> None: ...
+
+    (option,) = (each for each in typer.main.get_command(template).params if each.name == "fields")
+    for words in DOCUMENTS.keys() & verbs.keys():
+        verbs[words].params.append(option)
+        verbs[words].epilog = DOCUMENTS[words].told
 
 
 def is_id(text: str) -> bool:

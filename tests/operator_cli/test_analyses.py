@@ -56,7 +56,7 @@ def test_a_watch_that_breaks_off_says_that_the_analysis_goes_on(service: Any, bo
     with pytest.raises(CliError) as failed:
         analyses.follow(both[0], QUIET, analysis_id)
     assert failed.value.document["analysis_id"] == analysis_id
-    assert f"heartmapctl jobs show {analysis_id}" in str(failed.value.next_step)
+    assert f"heartmapctl jobs watch {analysis_id}" in str(failed.value.next_step)
 
 
 def test_two_results_of_one_name_write_nothing(service: Any, both: Any, analysis_id: str, tmp_path: Path, reply: Any) -> None:

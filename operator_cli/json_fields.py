@@ -1,0 +1,69 @@
+"""What `--json` prints, verb by verb: the names that `--fields` takes and that the help of a verb tells.
+
+A document may hold more than is named here: a newer service tells more. What is named is there, or null.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Document(NamedTuple):
+    """The fields of a document, or of each item of its list `each`."""
+
+    fields: tuple[str, ...]
+    each: str | None = None
+
+    @property
+    def told(self) -> str:
+        """What a verb's help says."""
+        of = f" of each of {self.each}" if self.each else ""
+        return f"JSON fields{of}: {', '.join(self.fields)}"
+
+    def select(self, names: Sequence[str], document: Any) -> Any:
+        """The document with these fields only."""
+        if self.each is None:
+            return _only(names, document)
+        return {self.each: [_only(names, item) for item in document[self.each]]}
+
+
+def _only(names: Sequence[str], document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: document.get(name) for name in names}
+
+
+def _of(names: str, each: str | None = None) -> Document:
+    return Document(tuple(names.split()), each)
+
+
+_SESSION = _of("environment username groups subject expires_at stored_in")
+_OVERVIEW = "analysis_id state stage progress error analysis_type owner visibility created_at finished_at"
+_ANALYSIS = _of(f"{_OVERVIEW} upload_id options config_version started_at attempt estimate position")
+_UPLOAD = _of("upload_id state code detail name bytes owner visibility created_at expires_at")
+_KEY = "key_id name scopes source_ranges signed expires_at revoked_at replaced_by last_used_at"
+_CONFIG = "version config changed_by changed_at"
+
+DOCUMENTS: Mapping[str, Document] = {
+    "login": _SESSION,
+    "logout": _of("environment signed_out"),
+    "whoami": _SESSION,
+    "token": _of("access_token expires_at"),
+    "upload": _of("upload_id state"),
+    "uploads list": _of(" ".join(_UPLOAD.fields), each="uploads"),
+    "uploads share": _UPLOAD,
+    "analyze": _of(f"{' '.join(_ANALYSIS.fields)} files summary"),
+    "results": _of("analysis_id files summary"),
+    "jobs list": _of(_OVERVIEW, each="analyses"),
+    "jobs show": _ANALYSIS,
+    "jobs watch": _ANALYSIS,
+    "jobs cancel": _ANALYSIS,
+    "config show": _of(_CONFIG),
+    "config set": _of(f"{_CONFIG} changes"),
+    "config history": _of("version changed_by changed_at request_id changes restored_from", each="versions"),
+    "config restore": _of(_CONFIG),
+    "keys create": _of(f"key {_KEY}"),
+    "keys list": _of(f"{_KEY} state", each="keys"),
+    "keys rotate": _of(f"key {_KEY}"),
+    "keys revoke": _of(_KEY),
+    "doctor": _of("name state detail next_step", each="checks"),
+    "help": _of("topic entries"),
+}
+"""`api` is not here: its document is the service's answer as it is."""
