@@ -1,6 +1,6 @@
 """The REST API: one method a row of the access policy, each behind the authorizer.
 
-What answers is the service, through the load balancer and the VPC link to it, or the function of API keys.
+What answers is the service, through the load balancer and the VPC link to it, or the function that the row names.
 
 And one method more: ``POST /token`` is not in the access policy, because no credential opens it but an IAM signature.
 """
@@ -16,17 +16,16 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
+from infra.api_functions import ApiFunction
 from infra.authorizer import Authorizer
 from infra.compute import LoadBalancer
 from infra.gateway_responses import GATEWAY_RESPONSES
 from infra.iam import ServiceRole, ServiceRoleArgs, Statement, document
-from infra.key_administration import KeyAdministration
 from infra.naming import STAGE, Names
 from infra.network import Network
 from infra.request_models import ANY_CONTENT_TYPE, BODIES, model_name, schema
 from infra.settings import Settings
-from infra.token_exchange import TokenExchange
-from lambda_authorizer.access_policy import ACCESS_POLICY, KEYS, Rule
+from lambda_authorizer.access_policy import ACCESS_POLICY, SERVICE, Rule
 
 TYPE_API = "heartmap:api:Api"
 
@@ -107,13 +106,15 @@ def integration_parameters(rule: Rule) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiArgs:
+    """``functions`` are by what the rows of the access policy say that they are answered by."""
+
     names: Names
     settings: Settings
     network: Network
     balancer: LoadBalancer
     authorizer: Authorizer
-    token_exchange: TokenExchange
-    key_administration: KeyAdministration
+    token_exchange: ApiFunction
+    functions: Mapping[str, ApiFunction]
     logs_key_arn: Input[str]
 
 
@@ -247,10 +248,10 @@ class Api(pulumi.ComponentResource):
             }
         method = aws.apigateway.Method(name, rest_api=self.rest_api_id, resource_id=resource_id, opts=self._child, **of_method)
         self._keep(method, {"route": rule.route} | of_method)
-        if rule.answered_by == KEYS:
-            self._function_integration(rule, method, self._args.key_administration)
-        else:
+        if rule.answered_by == SERVICE:
             self._service_integration(rule, method)
+        else:
+            self._function_integration(rule, method, self._args.functions[rule.answered_by])
 
     def _service_integration(self, rule: Rule, method: aws.apigateway.Method) -> None:
         settings = self._args.settings
@@ -277,9 +278,7 @@ class Api(pulumi.ComponentResource):
         )
         self._keep(integration, {"route": rule.route, "verified": bool(settings.domain)} | of_integration)
 
-    def _function_integration(
-        self, rule: Rule, method: aws.apigateway.Method, function: TokenExchange | KeyAdministration
-    ) -> None:
+    def _function_integration(self, rule: Rule, method: aws.apigateway.Method, function: ApiFunction) -> None:
         """The function answers the method, and may be invoked for it and for nothing else.
 
         It gets the request as it came, the caller's credential included, and what the authorizer said.

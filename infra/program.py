@@ -11,6 +11,8 @@ from pulumi import Output, ResourceOptions
 from infra import settings as configuration
 from infra.alarms import AlarmTopic, AlarmTopicArgs
 from infra.api import Api, ApiArgs
+from infra.api_functions import Surroundings
+from infra.audit_search import AuditSearch, AuditSearchArgs
 from infra.authorizer import Authorizer, AuthorizerArgs
 from infra.bastion import Bastion, BastionArgs
 from infra.certificates import IssuedCertificate, IssuedCertificateArgs
@@ -47,7 +49,9 @@ from infra.scaling import ApiScaling, ApiScalingArgs, WorkerScaling, WorkerScali
 from infra.scanning import MalwareScan, MalwareScanArgs
 from infra.setting_types import ThreatProtection, Vpn
 from infra.token_exchange import TokenExchange, TokenExchangeArgs
+from infra.user_administration import UserAdministration, UserAdministrationArgs
 from infra.vpn import ClientVpn, ClientVpnArgs
+from lambda_authorizer.access_policy import AUDIT, KEYS, USERS
 
 SECRET_RECOVERY_DAYS = 30
 
@@ -196,38 +200,41 @@ def main() -> None:
         top,
     )
 
-    token_exchange = TokenExchange(
-        "token",
-        TokenExchangeArgs(
-            names=names,
-            settings=settings,
-            artifacts=buckets.artifacts,
-            api_keys=tables.api_keys,
-            secret_arn=secrets.authorizer_arn,
-            data_key_arn=keys.data_arn,
-            secrets_key_arn=keys.secrets_arn,
-            logs_key_arn=keys.logs_arn,
-        ),
-        top,
+    surroundings = Surroundings(
+        names=names,
+        settings=settings,
+        artifacts=buckets.artifacts,
+        secret_arn=secrets.authorizer_arn,
+        data_key_arn=keys.data_arn,
+        secrets_key_arn=keys.secrets_arn,
+        logs_key_arn=keys.logs_arn,
     )
+    token_exchange = TokenExchange("token", TokenExchangeArgs(surroundings=surroundings, api_keys=tables.api_keys), top)
     lambdas["token"] = token_exchange.function_name
-
     key_administration = KeyAdministration(
         "key-administration",
-        KeyAdministrationArgs(
-            names=names,
-            settings=settings,
-            artifacts=buckets.artifacts,
-            api_keys=tables.api_keys,
-            key_use=tables.key_use,
-            secret_arn=secrets.authorizer_arn,
-            data_key_arn=keys.data_arn,
-            secrets_key_arn=keys.secrets_arn,
-            logs_key_arn=keys.logs_arn,
-        ),
+        KeyAdministrationArgs(surroundings=surroundings, api_keys=tables.api_keys, key_use=tables.key_use),
         top,
     )
     lambdas["keys"] = key_administration.function_name
+    user_administration = UserAdministration(
+        "user-administration", UserAdministrationArgs(surroundings=surroundings, identity=identity), top
+    )
+    lambdas["users"] = user_administration.function_name
+    audit_search = AuditSearch(
+        "audit-search",
+        AuditSearchArgs(
+            surroundings=surroundings,
+            log_groups={
+                "authorizer": authorizer.log_group_name,
+                "token": token_exchange.log_group_name,
+                "keys": key_administration.log_group_name,
+                "users": user_administration.log_group_name,
+            },
+        ),
+        top,
+    )
+    lambdas["audit"] = audit_search.function_name
 
     api = Api(
         "api",
@@ -238,7 +245,7 @@ def main() -> None:
             balancer=balancer,
             authorizer=authorizer,
             token_exchange=token_exchange,
-            key_administration=key_administration,
+            functions={KEYS: key_administration, USERS: user_administration, AUDIT: audit_search},
             logs_key_arn=keys.logs_arn,
         ),
         top,
@@ -322,6 +329,8 @@ def main() -> None:
             "audit_log_group": authorizer.log_group_name,
             "token_log_group": token_exchange.log_group_name,
             "key_administration_log_group": key_administration.log_group_name,
+            "user_administration_log_group": user_administration.log_group_name,
+            "audit_search_log_group": audit_search.log_group_name,
             "token_policy_arn": api.token_policy_arn,
             "load_balancer_arn": balancer.arn,
             "target_group_arn": balancer.target_group_arn,

@@ -1,4 +1,4 @@
-"""The JSON bodies of the routes as API Gateway's models: the service's own, and those of API keys, in JSON Schema draft 4.
+"""The JSON bodies of the routes as API Gateway's models, in JSON Schema draft 4: the service's, and those of keys and users.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/models-mappings-models.html. Where pydantic and draft 4 say the same
 in different words this translates; what draft 4 cannot say stops the program, so that no rule is dropped in silence.
@@ -6,7 +6,7 @@ in different words this translates; what draft 4 cannot say stops the program, s
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
@@ -17,6 +17,7 @@ from heartmap_service.uploads import NewUpload, PartNumbers, SentParts
 from heartmap_service.visibility import NewVisibility
 from lambda_authorizer.access_policy import SCOPES
 from lambda_keys import bodies
+from lambda_users import bodies as user_bodies
 
 DRAFT = "http://json-schema.org/draft-04/schema#"
 
@@ -54,6 +55,27 @@ class KeyRotation(BaseModel):
     signing_key: _SigningKey | _Missing = None
 
 
+_Role = Annotated[str, Field(json_schema_extra={"enum": [*user_bodies.ROLES]})]
+
+
+class NewUser(BaseModel):
+    """The form of what ``lambda_users.bodies.new_user`` takes, which says what an address is."""
+
+    model_config = ConfigDict(extra="forbid")
+    email: Annotated[str, Field(pattern=r"^[^@\s\"]+@[^@\s\"]+\.[^@\s\"]+$", max_length=user_bodies.EMAIL_LENGTH)]
+    group: _Role
+
+
+class UserChange(BaseModel):
+    """The form of what ``lambda_users.bodies.change`` takes."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 2})
+    username: Annotated[str, Field(min_length=1, max_length=user_bodies.USERNAME_LENGTH)]
+    group: _Role | None = None
+    enabled: bool | _Missing = None
+    reset_mfa: Literal[True] | _Missing = None
+
+
 BODIES: dict[tuple[str, str], type[BaseModel]] = {
     ("POST", "/config"): ConfigChange,
     ("POST", "/uploads"): NewUpload,
@@ -64,6 +86,8 @@ BODIES: dict[tuple[str, str], type[BaseModel]] = {
     ("PATCH", "/analyses/{analysis_id}"): NewVisibility,
     ("POST", "/keys"): NewKey,
     ("POST", "/keys/{key_id}/rotate"): KeyRotation,
+    ("POST", "/users"): NewUser,
+    ("PATCH", "/users"): UserChange,
 }
 
 

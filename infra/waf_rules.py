@@ -28,7 +28,7 @@ RATE_WINDOW_SECONDS = 60
 INSPECTED_BODY = "KB_64"
 
 # Routes that give a credential, change what all see, or keep the service busy; and the pages and calls where passwords are tried.
-SENSITIVE_PATHS = ("/token", "/keys", "/rotate", "/config", "/analyze", "/login", "/forgotPassword")
+SENSITIVE_PATHS = ("/token", "/keys", "/rotate", "/users", "/config", "/analyze", "/login", "/forgotPassword")
 # The operation at the end of X-Amz-Target: InitiateAuth, RespondToAuthChallenge, ForgotPassword, ConfirmForgotPassword.
 SENSITIVE_CALLS = ("Auth", "AuthChallenge", "Password")
 

@@ -28,8 +28,8 @@ JSON_BODY_LIMIT = 64 * 1024
 STEP_UP_AGE = 15 * 60
 """Seconds."""
 
-SERVICE, KEYS = "service", "keys"
-"""What answers a call: the service behind the load balancer, or the Lambda function of API keys."""
+SERVICE, KEYS, USERS, AUDIT = "service", "keys", "users", "audit"
+"""What answers a call: the service behind the load balancer, or the Lambda function of API keys, of users or of the audit trail."""
 
 
 class Rule(NamedTuple):
@@ -106,6 +106,11 @@ ACCESS_POLICY: tuple[Rule, ...] = (
         answered_by=KEYS,
     ),
     _rule("DELETE", "/keys/{key_id}", _ADMINS, None, rate=5, burst=20, sign_in_age=STEP_UP_AGE, answered_by=KEYS),
+    # A username may be an e-mail address: it stands in a body, where no log of requests has it.
+    _rule("GET", "/users", _ADMINS, None, rate=5, burst=20, answered_by=USERS),
+    _rule("POST", "/users", _ADMINS, None, rate=2, burst=10, body=JSON_BODY_LIMIT, sign_in_age=STEP_UP_AGE, answered_by=USERS),
+    _rule("PATCH", "/users", _ADMINS, None, rate=2, burst=10, body=JSON_BODY_LIMIT, sign_in_age=STEP_UP_AGE, answered_by=USERS),
+    _rule("GET", "/audit", _ADMINS, None, rate=5, burst=20, answered_by=AUDIT),
 )
 
 RULES: dict[tuple[str, str], Rule] = {(rule.method, rule.route): rule for rule in ACCESS_POLICY}

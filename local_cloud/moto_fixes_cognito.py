@@ -117,11 +117,46 @@ def update_whole_clients() -> None:
     replace(models.CognitoIdpBackend, "update_user_pool_client", make)
 
 
+def forget_second_factors() -> None:
+    """Cognito: AdminDeleteSoftwareToken has somebody register a new second factor. moto lacks it.
+
+    https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_AdminDeleteSoftwareToken.html
+    """
+
+    def admin_delete_software_token(self: Any) -> str:
+        user = self.backend.admin_get_user(self._get_param("UserPoolId"), self._get_param("Username"))
+        user.software_token_mfa_enabled = user.token_verified = False
+        user.preferred_mfa_setting = user.totp_secret = None
+        return "{}"
+
+    add(CognitoIdpResponse, "admin_delete_software_token", admin_delete_software_token)
+
+
+def know_people_in_any_case() -> None:
+    """Cognito: where a pool says so, a username is the same in any case. moto's always differ.
+
+    https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-case-sensitivity.html
+    """
+
+    def make(original: Any) -> Any:
+        def _get_user(self: Any, username: str) -> Any:  # the name is moto's
+            found = original(self, username)
+            if found is None and self.extended_config.get("UsernameConfiguration", {}).get("CaseSensitive") is False:
+                return next((user for name, user in self.users.items() if name.lower() == username.lower()), None)
+            return found
+
+        return _get_user
+
+    replace(models.CognitoIdpUserPool, "_get_user", make)
+
+
 FIXES: tuple[Callable[[], None], ...] = (
     keep_risk_configurations,
     keep_log_deliveries,
     change_resource_servers,
     describe_domains,
     update_whole_clients,
+    forget_second_factors,
+    know_people_in_any_case,
     *moto_fixes_factors.FIXES,
 )

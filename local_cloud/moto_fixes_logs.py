@@ -9,6 +9,7 @@ from typing import Any
 from moto.logs import models
 from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundException
 from moto.logs.responses import LogsResponse
+from moto.logs.utils import EventMessageFilter
 
 from local_cloud import filter_pattern
 from local_cloud.moto_patching import add, replace
@@ -84,6 +85,42 @@ def try_metric_filters() -> None:
     add(LogsResponse, "test_metric_filter", test_metric_filter)
 
 
+def filter_json_records() -> None:
+    """CloudWatch Logs: FilterLogEvents gives the lines of all streams of a group by their time, and knows patterns for records in
+    JSON. moto goes from stream to stream, and takes every line to match such a pattern.
+
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+    """
+
+    def make_filter(original: Any) -> Any:
+        def filter_log_events(
+            self: Any, group: str, streams: Any, start: Any, end: Any, limit: Any, token: Any, pattern: Any, _interleaved: Any
+        ) -> Any:
+            if pattern and pattern.lstrip().startswith("{"):
+                _checked(pattern)
+            return original(self, group, streams, start, end, limit, token, pattern, True)
+
+        return filter_log_events
+
+    def make_match(original: Any) -> Any:
+        def matches(self: Any, message: str) -> bool:
+            pattern = self.pattern
+            return filter_pattern.matches(pattern, message) if pattern.startswith("{") else original(self, message)
+
+        return matches
+
+    def make_keep(original: Any) -> Any:
+        def __init__(self: Any, pattern: str) -> None:  # noqa: N807  # it is that of a class of moto's
+            self.pattern = (pattern or "").strip()
+            original(self, pattern)
+
+        return __init__
+
+    replace(models.LogsBackend, "filter_log_events", make_filter)
+    replace(EventMessageFilter, "__init__", make_keep)
+    replace(EventMessageFilter, "matches", make_match)
+
+
 def _checked(pattern: str) -> str:
     try:
         filter_pattern.parse(pattern)
@@ -92,4 +129,4 @@ def _checked(pattern: str) -> str:
     return pattern
 
 
-FIXES: tuple[Callable[[], None], ...] = (change_keys_in_place, put_metric_filters, try_metric_filters)
+FIXES: tuple[Callable[[], None], ...] = (change_keys_in_place, put_metric_filters, try_metric_filters, filter_json_records)

@@ -8,7 +8,7 @@ from typing import Any
 from pulumi.runtime import rpc
 
 from infra.naming import STAGE
-from lambda_authorizer.access_policy import KEYS, RULES
+from lambda_authorizer.access_policy import AUDIT, KEYS, RULES, SERVICE, USERS
 from posture.controls.registry import at
 from posture.plan import ACCOUNT, Plan, Registration
 from posture.policies import allowed_to_identities, documents, listed
@@ -171,8 +171,9 @@ def every_method_is_in_the_access_policy_or_signed(plan: Plan) -> Iterator[str]:
 SIGNED = {("POST", "/token")}
 """What no credential but an IAM signature opens."""
 
+_NAMES = {KEYS: "key-administration", USERS: "user-administration", AUDIT: "audit-search"}
 FUNCTIONS = {"POST /token": "token"} | {
-    f"{rule.method} {rule.route}": "key-administration" for rule in RULES.values() if rule.answered_by == KEYS
+    f"{rule.method} {rule.route}": _NAMES[rule.answered_by] for rule in RULES.values() if rule.answered_by != SERVICE
 }
 """Which function answers a call. All others are the service's."""
 
@@ -243,6 +244,46 @@ def the_tables_of_keys_are_open_to_their_functions_alone(plan: Plan) -> Iterator
         given, needed = found.get((who, table), set()), KEY_TABLES.get((who, table), set())
         if given != needed:
             yield f"{who}: may do {sorted(given)} to {table}, and needs {sorted(needed)}"
+
+
+PEOPLE = {
+    *("AdminGetUser", "AdminListGroupsForUser", "ListUsers", "ListUsersInGroup", "AdminCreateUser", "AdminDeleteSoftwareToken"),
+    *("AdminAddUserToGroup", "AdminRemoveUserFromGroup", "AdminDisableUser", "AdminEnableUser", "AdminUserGlobalSignOut"),
+}
+"""What user administration may do: neither set a password nor change an address, with which it could sign in as somebody."""
+
+
+@invariant
+def people_are_administered_by_one_function_in_one_pool(plan: Plan) -> Iterator[str]:
+    pools = {f"arn:aws:{pool.id}" for pool in plan.of("cognito/userPool:UserPool")}
+    found: set[str] = set()
+    for policy, statement in allowed_to_identities(plan):
+        actions = {action for action in listed(statement["Action"]) if action.startswith("cognito-idp:")}
+        if actions and policy.name != "user-administration":
+            yield f"{policy.id}: {statement['Sid']} reaches into the user pool"
+        if actions and not set(listed(statement["Resource"])) <= pools:
+            yield f"{policy.id}: {statement['Sid']} is about more than the user pool"
+        found |= {action.removeprefix("cognito-idp:") for action in actions}
+    if found != PEOPLE:
+        yield f"user-administration: may do {sorted(found)}, and needs {sorted(PEOPLE)}"
+
+
+@invariant
+def the_audit_lines_are_read_by_one_function(plan: Plan) -> Iterator[str]:
+    """It reads those that the access policy and its functions leave. API Gateway's own role has to be able to read all logs."""
+    names = {function.inputs["name"] for function in plan.of("lambda/function:Function") if function.name in _AUDITED}
+    expected = {f"log-group:/aws/lambda/{name}:*" for name in names}
+    for policy, statement in allowed_to_identities(plan):
+        reads = {"logs:FilterLogEvents", "logs:GetLogEvents", "logs:StartQuery"} & set(listed(statement["Action"]))
+        if not reads or policy.name == "api-logs":
+            continue
+        resources = {resource.split(":", 5)[5] for resource in listed(statement["Resource"])}
+        if policy.name != "audit-search" or reads != {"logs:FilterLogEvents"} or resources != expected:
+            yield f"{policy.id}: {statement['Sid']} reads {sorted(resources)} by {sorted(reads)}"
+
+
+_AUDITED = {"authorizer", "token", *_NAMES.values()}
+"""The functions that leave audit lines."""
 
 
 @invariant

@@ -37,7 +37,7 @@ GATEWAY = (
     _says("api", "13", '"*/*"', '"*/GET"'),
     _left_out("api", "37", "lambda_.Permission", "source_arn"),
     _left_out("api", "37", "lambda_.Permission", "source_account"),
-    _says("api", "every_method_is_answered_by_whom_the_access_policy_names", "if rule.answered_by == KEYS:", "if False:"),
+    _says("api", "every_method_is_answered_by_whom_the_access_policy_names", "if rule.answered_by == SERVICE:", "if True:"),
     *(
         _says(
             "api",
@@ -47,7 +47,10 @@ GATEWAY = (
         )
         for other in ('Output.concat(self._rest_api.execution_arn, "/*")', "self._call_arn(TOKEN_RULE)")
     ),
-    _says("program", "failures_of_functions_are_heard_of", 'lambdas["keys"] = key_administration.function_name', ""),
+    *(
+        _says("program", "failures_of_functions_are_heard_of", f'lambdas["{purpose}"] = {variable}.function_name', "")
+        for purpose, variable in (("keys", "key_administration"), ("users", "user_administration"), ("audit", "audit_search"))
+    ),
     _set("functions", "38", "lambda_.Function", "runtime", "'python3.9'"),
     _left_out("functions", "40", "lambda_.Function", "tracing_config"),
     _left_out("functions", "41", "lambda_.Function", "reserved_concurrent_executions"),
@@ -220,6 +223,40 @@ API_KEYS = (
     _says("key_administration", "the_writers_of_api_keys_write_different_ones", "StringNotLike", "StringLike"),
 )
 
+USERS_AND_AUDIT = (
+    _says(
+        "user_administration",
+        "people_are_administered_by_one_function_in_one_pool",
+        '"cognito-idp:AdminEnableUser",',
+        '"cognito-idp:AdminEnableUser", "cognito-idp:AdminSetUserPassword",',
+    ),
+    _says(
+        "user_administration",
+        "people_are_administered_by_one_function_in_one_pool",
+        "pool = args.identity.user_pool_arn",
+        'pool = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_other"',
+    ),
+    _says("user_administration", BY_THE_PROGRAM, 'reason="it is what administrators give and take rights with",', ""),
+    _says(
+        "key_administration",
+        "people_are_administered_by_one_function_in_one_pool",
+        'sid="KeyUse", actions=("dynamodb:BatchGetItem",',
+        'sid="KeyUse", actions=("dynamodb:BatchGetItem", "cognito-idp:ListUsers",',
+    ),
+    _says(
+        "audit_search",
+        "the_audit_lines_are_read_by_one_function",
+        'Output.concat(names.arn("logs", "log-group:"), group, ":*") for group in groups.values()',
+        'names.arn("logs", "log-group:/aws/lambda/*") for _ in groups.values()',
+    ),
+    _says(
+        "audit_search",
+        "the_audit_lines_are_read_by_one_function",
+        'actions=("logs:FilterLogEvents",)',
+        'actions=("logs:FilterLogEvents", "logs:StartQuery")',
+    ),
+)
+
 IDENTITIES = (
     _says("compute", BY_THE_PROGRAM, "resources=(self._args.data_key_arn,)", 'resources=("*",)'),
     _says("compute", BY_THE_PROGRAM, "resources=(self._args.data_key_arn,)", 'resources=("*",), reason="all keys"'),
@@ -255,4 +292,4 @@ AUDIT = (
     _says("program", "everything_is_tagged", '"ManagedBy": "pulumi"', '"ManagedBy": "hand"'),
 )
 
-MUTATIONS = (*GATEWAY, *WEB_ACL, *PEOPLE, *COMPUTE, *NETWORK, *DATA, *API_KEYS, *IDENTITIES, *AUDIT)
+MUTATIONS = (*GATEWAY, *WEB_ACL, *PEOPLE, *COMPUTE, *NETWORK, *DATA, *API_KEYS, *USERS_AND_AUDIT, *IDENTITIES, *AUDIT)

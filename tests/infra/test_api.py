@@ -9,7 +9,7 @@ import infra.api
 from infra.api import integration_parameters, method_path
 from infra.gateway_responses import GATEWAY_RESPONSES, SECURITY_HEADERS
 from infra.request_models import BODIES, schema
-from lambda_authorizer.access_policy import ACCESS_POLICY, KEYS, RULES, SERVICE, STEP_UP_AGE, Rule
+from lambda_authorizer.access_policy import ACCESS_POLICY, AUDIT, KEYS, RULES, SERVICE, STEP_UP_AGE, USERS, Rule
 from lambda_authorizer.reasons import Reason
 
 API = "RestApi/api"
@@ -34,7 +34,8 @@ def by_method(plan: Any, type_: str) -> dict[tuple[str, str], Any]:
 
 
 TOKEN = ("POST", "/token")
-BY_KEYS = {call for call, rule in RULES.items() if rule.answered_by == KEYS}
+FUNCTIONS = {KEYS: "key-administration", USERS: "user-administration", AUDIT: "audit-search"}
+BY_FUNCTIONS = {call: FUNCTIONS[rule.answered_by] for call, rule in RULES.items() if rule.answered_by != SERVICE}
 BY_THE_SERVICE = {call for call, rule in RULES.items() if rule.answered_by == SERVICE}
 
 
@@ -71,33 +72,38 @@ def test_only_post_token_of_this_stage_may_invoke_the_exchange(plan: Any) -> Non
 
 
 def test_whoever_answers_every_row_names_one_that_there_is() -> None:
-    assert len(BY_KEYS) == 4
-    assert set(RULES) == BY_KEYS | BY_THE_SERVICE
+    assert {who: list(BY_FUNCTIONS.values()).count(who) for who in FUNCTIONS.values()} == {
+        "key-administration": 4,
+        "user-administration": 3,
+        "audit-search": 1,
+    }
+    assert set(RULES) == BY_FUNCTIONS.keys() | BY_THE_SERVICE
 
 
-def test_what_is_about_keys_is_answered_by_the_function_of_keys_behind_the_same_authorizer(plan: Any) -> None:
+def test_what_is_not_the_services_is_answered_by_its_function_behind_the_same_authorizer(plan: Any) -> None:
     methods, integrations = by_method(plan, "method:Method"), by_method(plan, "integration:Integration")
-    for call in BY_KEYS:
+    for call, function in BY_FUNCTIONS.items():
         assert (methods[call].inputs["authorization"], methods[call].inputs["authorizerId"]) == ("CUSTOM", "Authorizer/api")
         integration = integrations[call].inputs
         assert (integration["type"], integration["integrationHttpMethod"]) == ("AWS_PROXY", "POST")
-        assert integration["uri"] == "Function/key-administration/invokeArn"
+        assert integration["uri"] == f"Function/{function}/invokeArn"
         # With credentials of the caller or of a role, the function's own permission would not count.
         assert not {"credentials", "connectionId", "requestParameters"} & set(integration)
 
 
-def test_the_function_of_keys_is_invoked_for_these_calls_alone(plan: Any) -> None:
-    permissions = [
-        one.inputs for one in plan.of("lambda/permission:Permission") if one.inputs["function"] == f"heartmap-{plan.stack}-keys"
-    ]
-    live = f"{API}/executionArn/live"
-    assert {one["sourceArn"] for one in permissions} == {
-        f"{live}/GET/keys",
-        f"{live}/POST/keys",
-        f"{live}/POST/keys/*/rotate",
-        f"{live}/DELETE/keys/*",
-    }
-    assert len(permissions) == len(BY_KEYS)
+@pytest.mark.parametrize(
+    ("function", "calls"),
+    [
+        ("keys", ["GET/keys", "POST/keys", "POST/keys/*/rotate", "DELETE/keys/*"]),
+        ("users", ["GET/users", "POST/users", "PATCH/users"]),
+        ("audit", ["GET/audit"]),
+    ],
+)
+def test_a_function_is_invoked_for_its_calls_alone(plan: Any, function: str, calls: list[str]) -> None:
+    name = f"heartmap-{plan.stack}-{function}"
+    permissions = [one.inputs for one in plan.of("lambda/permission:Permission") if one.inputs["function"] == name]
+    assert {one["sourceArn"] for one in permissions} == {f"{API}/executionArn/live/{call}" for call in calls}
+    assert len(permissions) == len(calls)
     assert {(one["principal"], one["sourceAccount"]) for one in permissions} == {("apigateway.amazonaws.com", "123456789012")}
 
 

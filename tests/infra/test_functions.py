@@ -9,7 +9,13 @@ from infra.authorizer import CONCURRENCY
 
 def test_every_function_traces_is_bounded_and_has_its_variables_under_a_key_of_ours(plan: Any) -> None:
     functions = plan.of("lambda/function:Function")
-    assert {function.name for function in functions} >= {"authorizer", "token", "key-administration"}
+    assert {function.name for function in functions} >= {
+        "authorizer",
+        "token",
+        "key-administration",
+        "user-administration",
+        "audit-search",
+    }
     for function in functions:
         assert function.inputs["tracingConfig"] == {"mode": "Active"}, function.urn
         assert function.inputs["reservedConcurrentExecutions"] > 0, function.urn
@@ -37,7 +43,7 @@ def test_nobody_but_a_service_for_a_resource_of_this_account_may_invoke_a_functi
 
 
 def test_the_traces_go_to_x_ray_and_nothing_else_is_open_to_every_resource(plan: Any) -> None:
-    for name in ("authorizer", "token", "key-administration"):
+    for name in ("authorizer", "token", "key-administration", "user-administration", "audit-search"):
         statements = json.loads(plan.one("iam/policy:Policy", name).inputs["policy"])["Statement"]
         everywhere = [statement["Action"] for statement in statements if statement["Resource"] == ["*"]]
         assert everywhere == [["xray:PutTelemetryRecords", "xray:PutTraceSegments"]]

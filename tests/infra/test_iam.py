@@ -290,6 +290,9 @@ def test_only_the_functions_touch_api_keys_and_the_pepper(plan: Any) -> None:
     assert touching == {
         "arn:aws:Table/api-keys": {"authorizer", "token", "key-administration"},
         "arn:aws:Table/key-use": {"authorizer", "key-administration"},
-        "arn:aws:Secret/authorizer": {"authorizer", "token", "key-administration", *rotation},
+        "arn:aws:Secret/authorizer": {
+            *("authorizer", "token", "key-administration", "user-administration", "audit-search"),
+            *rotation,
+        },
     }
     assert statements(plan, "authorizer")["Keys"]["Action"] == ["dynamodb:GetItem"]

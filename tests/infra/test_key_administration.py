@@ -69,7 +69,7 @@ def test_the_package_holds_no_library_and_is_what_the_function_runs(plan: Any) -
     assert function(plan)["handler"] == "lambda_keys.handler.handler"
     assert "vpcConfig" not in function(plan)
     with zipfile.ZipFile(code["source"].path) as archive:
-        assert {name.split("/")[0] for name in archive.namelist()} == {"lambda_authorizer", "lambda_keys"}
+        assert {name.split("/")[0] for name in archive.namelist()} == {"lambda_api", "lambda_authorizer", "lambda_keys"}
         assert "lambda_keys/handler.py" in archive.namelist()
 
 

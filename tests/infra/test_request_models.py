@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from heartmap_service import api
 from infra.request_models import BODIES, UntranslatableError, schema
-from lambda_authorizer.access_policy import ACCESS_POLICY, KEYS, RULES
+from lambda_authorizer.access_policy import ACCESS_POLICY, RULES, SERVICE
 from lambda_authorizer.problems import Refused
 from lambda_keys import bodies
+from lambda_users import bodies as user_bodies
 
 ULID = "01JDDY0Z4Q8R6N5V3T7W2X9YAB"
 
@@ -42,7 +43,7 @@ def body_types() -> dict[tuple[str, str], type[BaseModel]]:
 
 
 def test_each_route_of_the_service_has_the_model_that_it_reads_the_body_by() -> None:
-    assert body_types() == {call: body for call, body in BODIES.items() if RULES[call].answered_by != KEYS}
+    assert body_types() == {call: body for call, body in BODIES.items() if RULES[call].answered_by == SERVICE}
 
 
 def test_every_row_that_takes_a_body_has_a_model_but_the_one_that_takes_a_file() -> None:
@@ -76,6 +77,16 @@ GOOD = {
         {"name": "a" * 64, "scopes": ["config:read", "config:write"], "signing_key": SIGNING_KEY},
     ],
     ("POST", "/keys/{key_id}/rotate"): [{}, {"overlap_hours": 0}, {"overlap_hours": 168, "signing_key": SIGNING_KEY}],
+    ("POST", "/users"): [
+        {"email": "ada@example.org", "group": "viewer"},
+        {"email": "A.Lovelace+heart@mail.example.org", "group": "admin"},
+        {"email": "a" * 116 + "@example.org", "group": "analyst"},
+    ],
+    ("PATCH", "/users"): [
+        *({"username": "ada", "group": group} for group in ("viewer", "analyst", "admin", None)),
+        {"username": "idp_ada@example.org", "enabled": False},
+        {"username": "a" * 128, "group": "viewer", "enabled": True, "reset_mfa": True},
+    ],
 }
 BAD = {
     ("POST", "/config"): [
@@ -128,13 +139,40 @@ BAD = {
         {"name": "another"},
         {"scopes": ["config:write"]},
     ],
+    ("POST", "/users"): [
+        [],
+        {},
+        {"email": "ada@example.org"},
+        {"group": "viewer"},
+        *({"email": "ada@example.org", "group": group} for group in ("", "Admin", "owner", ["viewer"], None)),
+        *({"email": email, "group": "viewer"} for email in ("", "ada", "ada@", "@example.org", "ada@local", 'a"@example.org', 1)),
+        *({"email": email, "group": "viewer"} for email in ("a da@example.org", "a" * 117 + "@example.org", None)),
+        {"email": "ada@example.org", "group": "viewer", "username": "root"},
+    ],
+    ("PATCH", "/users"): [
+        [],
+        {},
+        {"username": "ada"},
+        {"group": "viewer"},
+        *({"username": name, "enabled": True} for name in ("", "a" * 129, 1, None)),
+        *({"username": "ada", "group": group} for group in ("", "owner", ["viewer"], 1)),
+        *({"username": "ada", "enabled": enabled} for enabled in (None, 1, "true")),
+        *({"username": "ada", "reset_mfa": reset} for reset in (None, False, 1, "true")),
+        {"username": "ada", "enabled": True, "email": "eve@example.org"},
+        {"username": "ada", "enabled": True, "user_pool_id": "us-east-1_other"},
+    ],
 }
-# How the function of API keys reads bodies, which it does by hand.
-READERS = {("POST", "/keys"): bodies.new_key, ("POST", "/keys/{key_id}/rotate"): bodies.rotation}
+# How the functions read bodies, which they do by hand.
+READERS = {
+    ("POST", "/keys"): bodies.new_key,
+    ("POST", "/keys/{key_id}/rotate"): bodies.rotation,
+    ("POST", "/users"): user_bodies.new_user,
+    ("PATCH", "/users"): user_bodies.change,
+}
 
 
 @pytest.mark.parametrize("key", READERS)
-def test_the_model_and_the_function_of_keys_agree_on_what_is_a_body(key: tuple[str, str]) -> None:
+def test_the_model_and_the_function_agree_on_what_is_a_body(key: tuple[str, str]) -> None:
     read = READERS[key]
     for body in GOOD[key]:
         read(json.dumps(body).encode())
@@ -145,8 +183,8 @@ def test_the_model_and_the_function_of_keys_agree_on_what_is_a_body(key: tuple[s
         assert not validator(key).is_valid(body), body
 
 
-def test_the_function_of_keys_reads_each_body_that_has_a_model() -> None:
-    assert set(READERS) == {call for call in BODIES if RULES[call].answered_by == KEYS}
+def test_the_functions_read_each_body_that_has_a_model_and_is_not_the_services() -> None:
+    assert set(READERS) == {call for call in BODIES if RULES[call].answered_by != SERVICE}
 
 
 @pytest.mark.parametrize("key", BODIES.keys() - READERS.keys())

@@ -48,7 +48,7 @@ def test_the_package_holds_no_library_and_is_what_the_function_runs(plan: Any) -
     code = plan.one("s3/bucketObjectv2:BucketObjectv2", "token").inputs
     assert code["key"] == function(plan)["s3Key"]
     with zipfile.ZipFile(code["source"].path) as archive:
-        assert {name.split("/")[0] for name in archive.namelist()} == {"lambda_authorizer", "lambda_token"}
+        assert {name.split("/")[0] for name in archive.namelist()} == {"lambda_api", "lambda_authorizer", "lambda_token"}
         assert "lambda_token/handler.py" in archive.namelist()
 
 

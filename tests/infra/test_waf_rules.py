@@ -225,7 +225,7 @@ def test_the_sensitive_routes_share_one_count_and_others_are_not_in_it(enforced:
 
 def test_every_sensitive_route_of_the_api_is_one_that_exists() -> None:
     posted = {f"/{rule.route.rpartition('/')[2]}" for rule in ACCESS_POLICY if rule.method == "POST"} | {"/token"}
-    assert {"/token", "/keys", "/rotate", "/config", "/analyze"} == posted & set(waf_rules.SENSITIVE_PATHS)
+    assert {"/token", "/keys", "/rotate", "/users", "/config", "/analyze"} == posted & set(waf_rules.SENSITIVE_PATHS)
 
 
 def test_whatever_asks_for_a_fresh_sign_in_and_is_posted_is_sensitive() -> None:

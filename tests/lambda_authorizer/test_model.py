@@ -29,7 +29,7 @@ from tests.lambda_authorizer.test_tokens import NOW
 
 READ = {"models:read", "config:read", "analyses:read"}
 WORK = READ | {"uploads:read", "uploads:write", "analyses:write"}
-ROLES = {"viewer": READ, "analyst": WORK, "admin": WORK | {"config:write", "keys:read", "keys:write"}}
+ROLES = {"viewer": READ, "analyst": WORK, "admin": WORK | {"config:write", "admin:read", "admin:write"}}
 NEEDS = {
     "GET /": None,
     "GET /health": None,
@@ -43,8 +43,9 @@ NEEDS |= {"GET /uploads": "uploads:read", "PATCH /uploads/{upload_id}": "uploads
 NEEDS |= {"POST /uploads/{upload_id}/parts": "uploads:write", "POST /uploads/{upload_id}/complete": "uploads:write"}
 NEEDS |= {"GET /analyses": "analyses:read", "POST /analyses": "analyses:write", "GET /analyses/{analysis_id}": "analyses:read"}
 NEEDS |= {"GET /analyses/{analysis_id}/results": "analyses:read", "PATCH /analyses/{analysis_id}": "analyses:write"}
-NEEDS |= {"DELETE /analyses/{analysis_id}": "analyses:write", "GET /keys": "keys:read", "POST /keys": "keys:write"}
-NEEDS |= {"POST /keys/{key_id}/rotate": "keys:write", "DELETE /keys/{key_id}": "keys:write"}
+NEEDS |= {"DELETE /analyses/{analysis_id}": "analyses:write", "GET /keys": "admin:read", "POST /keys": "admin:write"}
+NEEDS |= {"POST /keys/{key_id}/rotate": "admin:write", "DELETE /keys/{key_id}": "admin:write"}
+NEEDS |= {"GET /users": "admin:read", "POST /users": "admin:write", "PATCH /users": "admin:write", "GET /audit": "admin:read"}
 
 
 def may(call: "Call", who: "Token | Key") -> bool:
@@ -56,9 +57,11 @@ def may(call: "Call", who: "Token | Key") -> bool:
     ):
         return False
     right = NEEDS[f"{call.method} {call.route}"]
-    # Keys are for administrators: no scope opens them.
-    has = {right for role in who.roles for right in ROLES.get(role, ())} | {scope for scope in who.scopes if scope[:5] != "keys:"}
-    if isinstance(who, Token) and right in ("config:write", "keys:write"):
+    # Keys, people and the audit trail are for administrators: no scope opens them.
+    has = {right for role in who.roles for right in ROLES.get(role, ())} | {
+        scope for scope in who.scopes if scope[:6] != "admin:"
+    }
+    if isinstance(who, Token) and right in ("config:write", "admin:write"):
         return right in has and who.signed_in is not None and -60 <= who.signed_in <= 900
     return right is None or right in has
 
@@ -141,7 +144,7 @@ _other_calls = st.tuples(
     st.sampled_from(METHODS), st.sampled_from([*sorted({route for _, route in RULES}), "/token", "/keys/x/y"])
 )
 _roles = st.frozensets(st.sampled_from(["viewer", "analyst", "admin", "Admin", "root"]), max_size=2)
-_scopes = st.frozensets(st.sampled_from([*SOME_SCOPES, "keys:write", "admin", "*"]), max_size=2)
+_scopes = st.frozensets(st.sampled_from([*SOME_SCOPES, "admin:write", "admin", "*"]), max_size=2)
 
 
 @st.composite
@@ -154,7 +157,7 @@ def situations(draw: st.DrawFn) -> tuple[Call, "Token | Key"]:
     right = NEEDS.get(f"{call.method} {call.route}")
     if right and not draw(rarely):
         opening = [role for role, rights in ROLES.items() if right in rights]
-        if right[:5] == "keys:" or draw(st.booleans()):
+        if right[:6] == "admin:" or draw(st.booleans()):
             roles |= {draw(st.sampled_from(opening))}
         else:
             scopes |= {right}
@@ -338,7 +341,7 @@ def test_each_role_and_each_scope_on_each_route(fresh: Callable[[], World], rout
     method, path = route.split()
     call = Call(method, path, None)
     roles = [frozenset[str](), *(frozenset({role}) for role in (*ROLES, "root"))]
-    scopes = [frozenset[str](), *(frozenset({scope}) for scope in (*SOME_SCOPES, "keys:write"))]
+    scopes = [frozenset[str](), *(frozenset({scope}) for scope in (*SOME_SCOPES, "admin:write"))]
     rights = [(role, scopes[0]) for role in roles] + [(roles[0], scope) for scope in scopes]
     for held_roles, held_scopes in rights:
         for who in (ADMIN, PROGRAM, SIGNING):

@@ -31,6 +31,10 @@ GET     /keys                             - - A  -
 POST    /keys                             - - A  -
 POST    /keys/{key_id}/rotate             - - A  -
 DELETE  /keys/{key_id}                    - - A  -
+GET     /users                            - - A  -
+POST    /users                            - - A  -
+PATCH   /users                            - - A  -
+GET     /audit                            - - A  -
 """
 ROWS = [line.split() for line in MATRIX.strip().splitlines()]
 NOW = 1_800_000_000
@@ -106,8 +110,9 @@ def test_an_id_that_is_no_ulid_is_denied(value: str) -> None:
 STEPS = [call for call, rule in RULES.items() if rule.sign_in_age is not None]
 
 
-def test_what_changes_the_configuration_or_keys_asks_for_a_recent_sign_in() -> None:
-    assert set(STEPS) == {("POST", "/config"), ("POST", "/keys"), ("POST", "/keys/{key_id}/rotate"), ("DELETE", "/keys/{key_id}")}
+def test_what_changes_the_configuration_keys_or_people_asks_for_a_recent_sign_in() -> None:
+    keys = {("POST", "/keys"), ("POST", "/keys/{key_id}/rotate"), ("DELETE", "/keys/{key_id}")}
+    assert set(STEPS) == {("POST", "/config"), *keys, ("POST", "/users"), ("PATCH", "/users")}
     assert {RULES[call].sign_in_age for call in STEPS} == {STEP_UP_AGE} == {900}
 
 

@@ -1,0 +1,1 @@
+"""The function behind ``/audit``: administrators search what was decided and done."""
