@@ -96,8 +96,11 @@ class Output:
             self.text(f"{name.ljust(width)}  {printable('' if value is None else value)}")
 
     @contextmanager
-    def transfer(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar with speed and time left; yields what to call with the bytes done so far."""
+    def transfer(self, description: str, total: int, already: int = 0) -> Iterator[Callable[[int], None]]:
+        """A bar with speed and time left; yields what to call with the bytes done so far.
+
+        It begins at `already`, bytes of an earlier command, which count for neither.
+        """
         if not self._live:
             yield lambda done: None  # noqa: ARG005  (nobody watches)
             return
@@ -105,7 +108,7 @@ class Output:
 
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         with Progress(*columns, TimeRemainingColumn(), console=_console(sys.stderr)) as progress:
-            task = progress.add_task(printable(description), total=total)
+            task = progress.add_task(printable(description), total=total, completed=already)
             yield lambda done: progress.update(task, completed=done)
 
     @contextmanager
