@@ -39,6 +39,8 @@ _OVERVIEW = "analysis_id state stage progress error analysis_type owner visibili
 _ANALYSIS = _of(f"{_OVERVIEW} upload_id options config_version started_at attempt estimate position")
 _UPLOAD = _of("upload_id state code detail name bytes owner visibility created_at expires_at")
 _KEY = "key_id name scopes source_ranges signed expires_at revoked_at replaced_by last_used_at"
+_USER = "username subject email groups enabled status mfa created_at changed_at"
+_RECORD = "time stream event decision reason request_id source_ip method route action principal groups key_id subject"
 _CONFIG = "version config changed_by changed_at"
 
 DOCUMENTS: Mapping[str, Document] = {
@@ -63,6 +65,14 @@ DOCUMENTS: Mapping[str, Document] = {
     "keys list": _of(f"{_KEY} state", each="keys"),
     "keys rotate": _of(f"key {_KEY}"),
     "keys revoke": _of(_KEY),
+    "users add": _of(_USER),
+    "users list": _of(_USER, each="users"),
+    "users disable": _of(_USER),
+    "users enable": _of(_USER),
+    "users set-group": _of(_USER),
+    "users reset-mfa": _of(_USER),
+    "audit search": _of(_RECORD, each="records"),
+    "audit tail": _of(_RECORD),
     "doctor": _of("name state detail next_step", each="checks"),
     "help": _of("topic entries"),
 }

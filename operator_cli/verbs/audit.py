@@ -1,0 +1,160 @@
+"""What was decided and done."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from operator_cli.verbs import options
+from operator_cli.verbs.options import EnvironmentOption, JsonOption
+
+if TYPE_CHECKING:
+    from operator_cli.audit import Record
+    from operator_cli.command import Command
+
+app = typer.Typer()
+audit = typer.Typer(help="The audit trail: who asked for what, and what came of it. For administrators.")
+app.add_typer(audit, name="audit")
+
+
+class Decision(StrEnum):
+    """What came of a call."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    UNAUTHENTICATED = "unauthenticated"
+    ERROR = "error"
+
+
+DecisionOption = Annotated[
+    Decision | None, typer.Option("--decision", help=f"Only these: {', '.join(Decision)}.", show_default=False)
+]
+PrincipalOption = Annotated[
+    str | None,
+    typer.Option("--principal", metavar="WHO", help="A subject, program:NAME or the ARN of a role.", show_default=False),
+]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", metavar="REASON", help="Such as not_permitted or token_expired.", show_default=False)
+]
+RequestOption = Annotated[
+    str | None, typer.Option("--request-id", metavar="ID", help="The id of a request, as an error tells it.", show_default=False)
+]
+MethodOption = Annotated[str | None, typer.Option("--method", metavar="METHOD", help="Such as POST.", show_default=False)]
+RouteOption = Annotated[
+    str | None,
+    typer.Option("--route", metavar="ROUTE", help="Such as /analyses/{analysis_id}.", show_default=False),
+]
+SourceOption = Annotated[
+    str | None, typer.Option("--source-ip", metavar="ADDRESS", help="Where the call came from.", show_default=False)
+]
+KeyOption = Annotated[str | None, typer.Option("--key-id", metavar="KEY_ID", help="The id of an API key.", show_default=False)]
+TextOption = Annotated[
+    str | None, typer.Option("--text", metavar="TEXT", help="What stands anywhere in a record, in any case.", show_default=False)
+]
+
+
+@audit.command("search")
+def audit_search(
+    context: typer.Context,
+    since: Annotated[str, typer.Option("--since", metavar="WHEN", help="A span such as 30m, 24h or 7d, or a time.")] = "24h",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="The same, for the end (default: now).", show_default=False)
+    ] = None,
+    decision: DecisionOption = None,
+    principal: PrincipalOption = None,
+    reason: ReasonOption = None,
+    request_id: RequestOption = None,
+    method: MethodOption = None,
+    route: RouteOption = None,
+    source_ip: SourceOption = None,
+    key_id: KeyOption = None,
+    text: TextOption = None,
+    limit: options.LimitOption = 100,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search the audit trail, the newest records first.
+
+    \b
+    heartmapctl audit search --since 7d --decision deny
+    heartmapctl audit search --request-id 7b7ad8ab-5f4b-4ab5-b4c3-0ea4dbb6b6a3
+    heartmapctl audit search --since 2026-11-30T09:00:00Z --route /keys --method POST --json
+    """
+    from operator_cli import audit as trail
+
+    filters = _given(
+        since=trail.moment("--since", since),
+        until=until and trail.moment("--until", until),
+        decision=decision,
+        principal=principal,
+        reason=reason,
+        request_id=request_id,
+        method=method,
+        route=route,
+        source_ip=source_ip,
+        key_id=key_id,
+        text=text,
+    )
+    command = options.command(context, environment, as_json)
+    with command.service() as (api, _):
+        found = trail.search(api, filters, limit)
+    _show(command, found)
+
+
+@audit.command("tail")
+def audit_tail(
+    context: typer.Context,
+    decision: DecisionOption = None,
+    principal: PrincipalOption = None,
+    reason: ReasonOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow the audit trail until Ctrl-C. With --json each record is a document of its own.
+
+    \b
+    heartmapctl audit tail
+    heartmapctl audit tail --decision deny
+    """
+    from operator_cli import audit as trail
+
+    command = options.command(context, environment, as_json)
+    command.output.note("Records appear a few seconds after what they are about. Ctrl-C ends it.")
+    with command.service() as (api, _):
+        for record in trail.follow(api, _given(decision=decision, principal=principal, reason=reason)):
+            command.output.result(record, lambda record=record: command.output.text("  ".join(map(_printable, _row(record)))))
+            sys.stdout.flush()
+
+
+def _given(**filters: str | None) -> dict[str, str]:
+    return {name: str(value) for name, value in filters.items() if value is not None}
+
+
+def _show(command: "Command", found: Sequence["Record"]) -> None:
+    def show() -> None:
+        if found:
+            command.output.table(("TIME", "DECISION", "CALL", "WHO", "REASON", "REQUEST"), [_row(record) for record in found])
+        else:
+            command.output.note("No records.")
+
+    command.output.result({"records": list(found)}, show)
+
+
+def _row(record: Mapping[str, Any]) -> tuple[object, ...]:
+    what = f"{record.get('method')} {record.get('route')}" if record.get("route") else _done(record)
+    who = record.get("principal") or record.get("source_ip")
+    return (record.get("time"), record.get("decision"), what, who, record.get("reason"), record.get("request_id"))
+
+
+def _done(record: Mapping[str, Any]) -> str:
+    about = record.get("subject") or record.get("key_id")
+    words = (record.get("stream"), record.get("action"), about)
+    return " ".join(str(word) for word in words if word)
+
+
+def _printable(cell: object) -> str:
+    from operator_cli.output import printable
+
+    return "-" if cell is None else printable(cell)
