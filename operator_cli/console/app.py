@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 
 from starlette.applications import Starlette
@@ -48,7 +48,8 @@ class Console:
         return f"http://127.0.0.1:{self.port}{START_PATH}?token={self.secrets.start_token}"
 
 
-def application(console: Console) -> ASGIApp:
+def application(console: Console, ready: Callable[[], None]) -> ASGIApp:
+    """``ready`` is called once Ctrl-C would end it well."""
     environment = console.environment
     api_http, storage_http = async_client(environment), async_storage_client(environment)
     upstream, bucket = Upstream(environment, api_http), Bucket(environment, storage_http)
@@ -88,6 +89,8 @@ def application(console: Console) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
+            cache.open()
+            ready()
             yield
         finally:
             await sign_in.close()

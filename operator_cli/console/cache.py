@@ -28,16 +28,18 @@ class Cache:
     """Keeps each result once. ``parent`` is the user's own state directory."""
 
     def __init__(self, parent: Path, bucket: Bucket) -> None:
-        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _sweep(parent)
         self._directory = parent / f"{_PREFIX}{secrets.token_hex(8)}"
         self._lock = FileLock(self._directory.with_suffix(".lock"), mode=0o600)
-        self._lock.acquire()
-        self._directory.mkdir(mode=0o700)
         self._bucket = bucket
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._bytes: dict[str, int] = {}
         """By SHA-256, the one that was used longest ago first."""
+
+    def open(self) -> None:
+        self._directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _sweep(self._directory.parent)
+        self._lock.acquire()
+        self._directory.mkdir(mode=0o700)
 
     def lock(self, file: ResultFile) -> asyncio.Lock:
         """Held while a result is fetched or worked on, so that it is done once."""

@@ -47,9 +47,9 @@ def start_page(page_key: str) -> HTMLResponse:
 class Files:
     """The page as it was built. Paths that name no file are the page's own, which it reads itself."""
 
-    def __init__(self, directory: Path = STATIC) -> None:
-        self._directory = directory
-        self._files = StaticFiles(directory=directory, check_dir=False)
+    def __init__(self) -> None:
+        self._directory = STATIC
+        self._files = StaticFiles(directory=STATIC, check_dir=False)
 
     async def __call__(self, request: Request) -> Response:
         if not (self._directory / "index.html").is_file():

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -28,41 +29,56 @@ KEEP_ALIVE_SECONDS = 30
 CLOSING_SECONDS = 2
 
 
-def serve(environment: Environment, *, port: int, ready: Callable[[str], None], warn: Callable[[str], None]) -> None:
-    """Serve the console of an environment until SIGINT or SIGTERM; ``ready`` is told its start address.
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A console that listens and does not answer yet."""
 
-    Raises CliError when the port, or every port, is taken.
+    console: Console
+    server: uvicorn.Server
+    sockets: list[socket.socket]
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM."""
+        self.server.run(sockets=self.sockets)
+
+
+def prepare(environment: Environment, *, port: int, ready: Callable[[str], None], warn: Callable[[str], None]) -> Prepared:
+    """Take a port; 0 is any. ``ready`` is told the start address when it can be opened.
+
+    Raises CliError when the port, or every one, is taken.
     """
-    with contextlib.ExitStack() as stack:
-        sockets = _listen(port)
-        for each in sockets:
-            stack.callback(each.close)
-        address = sockets[0].getsockname()
-        console = Console(environment=environment, port=address[1], secrets=Secrets())
-        peers = Peers()
-        told = peers.tells(address)
-        if not told:
-            warn("This system does not tell whose a connection is: secrets alone keep this machine's other users out.")
-        config = uvicorn.Config(
-            application(console),
-            http=guarded(peers if told else None),
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            server_header=False,
-            # Nothing stands in front of this server, so nobody may say whom it speaks for.
-            proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=CLOSING_SECONDS,
-            h11_max_incomplete_event_size=LARGEST_HEAD,
-        )
-        ready(console.start_address)
-        # uvicorn ends its work on Ctrl-C, and then raises it again.
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=sockets)
+    sockets = _listen(port)
+    address = sockets[0].getsockname()
+    console = Console(environment=environment, port=address[1], secrets=Secrets())
+    peers = Peers()
+    told = peers.tells(address)
+    if not told:
+        warn("This system does not tell whose a connection is: secrets alone keep this machine's other users out.")
+    config = uvicorn.Config(
+        application(console, lambda: ready(console.start_address)),
+        http=guarded(peers if told else None),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        # Nothing stands in front of this server, so nobody may say whom it speaks for.
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=CLOSING_SECONDS,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
+    )
+    return Prepared(console=console, server=uvicorn.Server(config), sockets=sockets)
+
+
+def serve(environment: Environment, *, port: int, ready: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """Serve the console of an environment until SIGINT or SIGTERM. As `prepare` for the rest."""
+    prepared = prepare(environment, port=port, ready=ready, warn=warn)
+    # uvicorn ends its work on Ctrl-C, and then raises it again.
+    with contextlib.suppress(KeyboardInterrupt):
+        prepared.run()
 
 
 def _listen(port: int) -> list[socket.socket]:
