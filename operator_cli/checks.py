@@ -5,7 +5,6 @@ For `heartmapctl doctor` and for the console's page of status. Nothing is change
 
 import os
 import shlex
-import shutil
 import socket
 import ssl
 import stat
@@ -21,13 +20,12 @@ from urllib.request import getproxies
 
 import httpx
 
-from operator_cli import DISTRIBUTION, credentials, transport
+from operator_cli import DISTRIBUTION, credentials, sign_in, transport
 from operator_cli.api import Api
 from operator_cli.credentials import ApiKey, SessionCredential
 from operator_cli.environments import Environment, description_file, load
 from operator_cli.errors import CliError, NotSignedIn
 from operator_cli.session import Session
-from operator_cli.sign_in import CALLBACK_PORTS
 from operator_cli.tokens import Tokens
 from operator_cli.vocabulary import AnalysisType, EnvironmentName
 
@@ -56,8 +54,9 @@ def run(name: EnvironmentName) -> list[Check]:
     try:
         environment = load(name)
     except CliError as error:
-        return [_failed("description", error), *_machine(name)]
-    return [_description(environment), *_network(environment), *_caller(environment), *_machine(name)]
+        return [_failed("description", error), _callback_ports()]
+    network, caller = _network(environment), _caller(environment)
+    return [_description(environment), *network, *caller, _callback_ports(), _tunnel(environment)]
 
 
 def _description(environment: Environment) -> Check:
@@ -326,20 +325,16 @@ def _versions(heartmap: str, known: set[str] | None) -> Check:
 # This machine
 
 
-def _machine(name: EnvironmentName) -> Iterator[Check]:
-    yield _callback_ports()
-    yield _tunnel(name)
-
-
 def _callback_ports() -> Check:
-    free = [port for port in CALLBACK_PORTS if _is_free(port)]
+    wanted = sign_in.CALLBACK_PORTS
+    free = [port for port in wanted if _is_free(port)]
     if not free:
-        ports = ", ".join(map(str, CALLBACK_PORTS))
+        ports = ", ".join(map(str, wanted))
         return Check(
             name="callback ports",
             state="fail",
             detail=f"{ports} are all taken: nobody can sign in with a browser",
-            next_step=f"See who listens, and end it: ss -ltnp 'sport >= {CALLBACK_PORTS[0]} and sport <= {CALLBACK_PORTS[-1]}'",
+            next_step=f"See who listens, and end it: ss -ltnp 'sport >= {min(wanted)} and sport <= {max(wanted)}'",
         )
     return Check(name="callback ports", state="pass", detail=f"free for a sign-in: {', '.join(map(str, free))}")
 
@@ -355,19 +350,30 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _tunnel(name: EnvironmentName) -> Check:
-    if name is EnvironmentName.LOCAL:
+def _tunnel(environment: Environment) -> Check:
+    if environment.is_local:
         return Check(name="tunnel", state="pass", detail="local needs none")
-    missing = [program for program in ("aws", "session-manager-plugin") if shutil.which(program) is None]
-    if missing:
+    # boto3 takes longer to load than everything else here.
+    import boto3
+
+    from operator_cli import bastion, plugin
+
+    try:
+        bastion.place(environment)
+    except CliError:
+        return Check(name="tunnel", state="pass", detail="none: this environment has no bastion")
+    try:
+        plugin.check()
+    except CliError as error:
+        return Check(name="tunnel", state="warn", detail=error.message, next_step=error.next_step)
+    if boto3.Session().get_credentials() is None:
         return Check(
             name="tunnel",
             state="warn",
-            detail=f"{' and '.join(missing)} not found: `heartmapctl tunnel` would not work",
-            next_step="Install: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html and "
-            "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html",
+            detail="this shell has no AWS identity, which `heartmapctl tunnel` needs",
+            next_step="Sign in to AWS: aws sso login, or name a profile: export AWS_PROFILE=NAME",
         )
-    return Check(name="tunnel", state="pass", detail="aws and session-manager-plugin are here")
+    return Check(name="tunnel", state="pass", detail="the plugin and an AWS identity are here")
 
 
 # What is not well
