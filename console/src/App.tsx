@@ -1,9 +1,10 @@
 import { lazy, Suspense, useEffect, useRef } from "react";
-import { NavLink, Route, Routes, useLocation } from "react-router";
+import { Navigate, NavLink, Route, Routes, useLocation } from "react-router";
 import { roleOf, useCan, useSession } from "./lib/session";
 import { Analyses } from "./pages/Analyses";
 import { Gate, Renewal, SignedOutBar, SignOut } from "./pages/SignIn";
 import { Empty, Loading, Page, Problem } from "./ui";
+import { Boundary } from "./ui/Boundary";
 import { ThemeSwitch } from "./ui/ThemeSwitch";
 
 // Each page is fetched when it is opened: the plotting library is large, and most pages do without it.
@@ -84,6 +85,7 @@ function useFocusOnChange() {
 export function App() {
   const main = useFocusOnChange();
   const { isPending, error } = useSession();
+  const { pathname } = useLocation();
   return (
     <div className="shell">
       <a className="skip" href="#main">
@@ -107,31 +109,33 @@ export function App() {
         <SignedOutBar />
         <Renewal />
         {!isPending && !error && (
-          <Suspense fallback={<Loading what="the page" />}>
-            <Routes>
-              <Route path="/status" element={<Status />} />
-              <Route element={<Gate />}>
-                <Route path="/" element={<Analyses />} />
-                <Route path="/analyses" element={<Analyses />} />
-                <Route path="/new" element={<NewAnalysis />} />
-                <Route path="/uploads" element={<Uploads />} />
-                <Route path="/analyses/:id" element={<Analysis />} />
-                <Route path="/compare" element={<Compare />} />
-                <Route path="/config" element={<Config />} />
-                <Route path="/users" element={<Users />} />
-                <Route path="/keys" element={<Keys />} />
-                <Route path="/activity" element={<Activity />} />
-              </Route>
-              <Route
-                path="*"
-                element={
-                  <Page title="No such page">
-                    <Empty>There is no page at this address.</Empty>
-                  </Page>
-                }
-              />
-            </Routes>
-          </Suspense>
+          <Boundary of={pathname}>
+            <Suspense fallback={<Loading what="the page" />}>
+              <Routes>
+                <Route path="/status" element={<Status />} />
+                <Route element={<Gate />}>
+                  <Route path="/" element={<Navigate to="/analyses" replace />} />
+                  <Route path="/analyses" element={<Analyses />} />
+                  <Route path="/new" element={<NewAnalysis />} />
+                  <Route path="/uploads" element={<Uploads />} />
+                  <Route path="/analyses/:id" element={<Analysis />} />
+                  <Route path="/compare" element={<Compare />} />
+                  <Route path="/config" element={<Config />} />
+                  <Route path="/users" element={<Users />} />
+                  <Route path="/keys" element={<Keys />} />
+                  <Route path="/activity" element={<Activity />} />
+                </Route>
+                <Route
+                  path="*"
+                  element={
+                    <Page title="No such page">
+                      <Empty>There is no page at this address.</Empty>
+                    </Page>
+                  }
+                />
+              </Routes>
+            </Suspense>
+          </Boundary>
         )}
       </main>
     </div>

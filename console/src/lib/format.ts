@@ -28,11 +28,15 @@ export function moment(value: string | number | null | undefined): string {
     : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
-/** How long ago a moment was. */
+/** How long ago a moment was, in one unit. */
 export function ago(value: string | number, now = Date.now()): string {
   const then = typeof value === "number" ? value * 1000 : Date.parse(value);
   const seconds = (now - then) / 1000;
-  return seconds < 5 ? "just now" : `${duration(seconds)} ago`;
+  if (seconds < 5) return "just now";
+  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} days ago`;
 }
 
 export function number(value: number): string {

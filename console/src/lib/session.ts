@@ -25,10 +25,21 @@ const ROLES: Role[] = ["admin", "analyst", "viewer"];
 
 export const SESSION_KEY = ["session"];
 
+/** What the server leaves out while nobody is signed in. */
+const NOBODY = {
+  username: null,
+  email: null,
+  groups: [],
+  subject: null,
+  expires_at: null,
+  signed_in_at: null,
+  step_up_until: null,
+};
+
 export function useSession() {
   return useQuery({
     queryKey: SESSION_KEY,
-    queryFn: ({ signal }) => api.get<Session>("/console/session", signal),
+    queryFn: async ({ signal }) => ({ ...NOBODY, ...(await api.get<Session>("/console/session", signal)) }),
     refetchInterval: (query) => (query.state.data?.sign_in === "waiting" ? 1_000 : 60_000),
   });
 }

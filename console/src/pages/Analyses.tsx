@@ -13,7 +13,6 @@ import {
   DataTable,
   Empty,
   Loading,
-  Notice,
   Page,
   Problem,
   Progress,
@@ -252,38 +251,35 @@ export function Analyses() {
       )}
       {all.length > 0 && (
         <>
-          <div className="row list-tools">
-            <Select label="State" value={filter} options={FILTERS} onChange={setFilter} />
-            <div className="row compare-tools">
-              <span role="status" className="muted">
-                {comparison.chosen.length === 0
-                  ? "Tick two that succeeded to compare them."
-                  : comparison.chosen.length === 1
-                    ? "Tick one more to compare."
-                    : "Two are ticked."}
-              </span>
-              {a && b && (
-                <Link className="button" data-kind="primary" to={`/compare?a=${segment(a)}&b=${segment(b)}`}>
-                  Compare the two
-                </Link>
-              )}
-              {a && <Button onPress={comparison.clear}>Clear</Button>}
-            </div>
-          </div>
-          {shown.length === 0 ? (
-            <Notice>
+          <DataTable
+            caption="Analyses"
+            columns={columns}
+            rows={shown}
+            rowKey={(each) => each.analysis_id}
+            search
+            pageSize={PAGE}
+            tools={<Select label="State" value={filter} options={FILTERS} onChange={setFilter} />}
+          />
+          {shown.length === 0 && (
+            <p className="muted">
               No {filter} analysis among the {all.length} that are loaded.
-            </Notice>
-          ) : (
-            <DataTable
-              caption="Analyses"
-              columns={columns}
-              rows={shown}
-              rowKey={(each) => each.analysis_id}
-              search
-              pageSize={PAGE}
-            />
+            </p>
           )}
+          <div className="row">
+            <span role="status" className="muted">
+              {comparison.chosen.length === 0
+                ? "Tick two that succeeded to compare them."
+                : comparison.chosen.length === 1
+                  ? "Tick one more to compare."
+                  : "Two are ticked."}
+            </span>
+            {a && b && (
+              <Link className="button" data-kind="primary" to={`/compare?a=${segment(a)}&b=${segment(b)}`}>
+                Compare the two
+              </Link>
+            )}
+            {a && <Button onPress={comparison.clear}>Clear the ticks</Button>}
+          </div>
           {list.hasNextPage && (
             <div className="row">
               <Button onPress={() => list.fetchNextPage()} isDisabled={list.isFetchingNextPage}>

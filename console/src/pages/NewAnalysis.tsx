@@ -88,11 +88,9 @@ function Run({ models, configuration, upload }: { models: Model[]; configuration
         <Button kind="primary" onPress={() => run.mutate()} isDisabled={blocked.length > 0 || run.isPending}>
           {run.isPending ? "Submitting …" : "Run the analysis"}
         </Button>
-        <ul className="plain-list muted" role="status" aria-label="What is missing">
-          {blocked.map((each) => (
-            <li key={each}>{each}</li>
-          ))}
-        </ul>
+        <div role="status" className="muted">
+          {blocked.join(" ")}
+        </div>
       </div>
       <CliCommand words={commandWords(what, type ?? "comprehensive", options, asOption(visibility))} />
     </Panel>

@@ -205,14 +205,14 @@ function useColumns(open: (id: string) => void): TableColumn<UploadOverview>[] {
         cell: (each) => {
           const name = each.name ?? each.upload_id;
           return (
-            <div className="row">
+            <div className="row-actions">
               {each.state === "accepted" && (
                 <Link to={`/new?upload=${segment(each.upload_id)}`} aria-label={`Analyse ${name}`}>
                   Analyse
                 </Link>
               )}
-              <Button kind="plain" onPress={() => open(each.upload_id)} aria-label={`Details of ${name}`}>
-                Details{each.owner === subject && " and sharing"}
+              <Button kind="plain" onPress={() => open(each.upload_id)} aria-label={`Details and sharing of ${name}`}>
+                Details and sharing
               </Button>
             </div>
           );

@@ -46,6 +46,7 @@ export function DataTable<T>({
   search = false,
   pageSize = 25,
   sort,
+  tools,
 }: {
   caption: string;
   columns: readonly TableColumn<T>[];
@@ -54,6 +55,8 @@ export function DataTable<T>({
   search?: boolean;
   pageSize?: number;
   sort?: { id: string; desc: boolean };
+  /** Other filters of the page, beside the search. */
+  tools?: ReactNode;
 }) {
   const definitions = useMemo(
     () =>
@@ -81,7 +84,8 @@ export function DataTable<T>({
   return (
     <div className="page">
       {search && (
-        <div className="row">
+        <div className="row table-tools">
+          {tools}
           <Field
             label={`Search in ${caption}`}
             value={String(table.state.globalFilter ?? "")}
@@ -91,7 +95,7 @@ export function DataTable<T>({
             }}
           />
           <span className="muted" role="status">
-            {found === rows.length ? `${rows.length} rows` : `${found} of ${rows.length} rows`}
+            {found === rows.length ? rows.length : `${found} of ${rows.length}`} {rows.length === 1 ? "row" : "rows"}
           </span>
         </div>
       )}

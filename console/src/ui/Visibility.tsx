@@ -29,7 +29,7 @@ export function VisibilityField({
         value={kind}
         onChange={(next) => onChange(next === "named" ? named(text) : (next as "private" | "shared"))}
       >
-        <Label>{label}</Label>
+        <Label className="label">{label}</Label>
         <Radio className="radio" value="private">
           Only me and the administrators
         </Radio>

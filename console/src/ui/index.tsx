@@ -379,7 +379,7 @@ export function CliCommand({ words }: { words: readonly string[] }) {
   return (
     <div className="command">
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by the keyboard (WCAG 2.1.1) */}
-      <section tabIndex={0} aria-label="The same in a terminal">
+      <section tabIndex={0} aria-label={`The same in a terminal: ${line}`}>
         <code>{line}</code>
       </section>
       <Copy text={line} label="Copy the command" />

@@ -13,8 +13,8 @@ export function estimated({ memory_bytes, seconds, usd }: Estimate): string {
 function Types({ models, estimates }: { models: readonly Model[]; estimates: Record<string, Estimate> | undefined }) {
   const { type } = useStore(draft);
   return (
-    <RadioGroup className="types" value={type} onChange={(next) => amend({ type: next })}>
-      <Label>Type of analysis</Label>
+    <RadioGroup className="field types" value={type} onChange={(next) => amend({ type: next })}>
+      <Label className="label">Type of analysis</Label>
       {models.map((model) => {
         const estimate = estimates?.[model.name];
         return (
