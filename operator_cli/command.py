@@ -63,38 +63,6 @@ class Command:
             raise WrongUse("An API key does not tell whose it is, so there is no --mine.", next_step="List all of them.")
         return str(self.session.tokens().claims.get("sub"))
 
-    def show_caller(self) -> None:
-        """Who calls: the program of an API key, else whoever is signed in. Raises NotSignedIn when nobody is."""
-        key = self.api_key
-        if key is None:
-            self.show_session()
-            return
-        document = {"environment": self.environment.name, "key_id": key.key_id, "signed": key.signs}
-        rows = [("environment", self.environment.name), ("API key", key.key_id), ("signs calls", "yes" if key.signs else "no")]
-        self.output.result(document, lambda: self.output.fields(rows))
-
-    def show_session(self) -> None:
-        """Who is signed in. Raises NotSignedIn when nobody is."""
-        tokens = self.session.tokens()
-        claims = tokens.claims
-        groups = claims.get("cognito:groups", [])
-        document = {
-            "environment": self.environment.name,
-            "username": claims.get("username"),
-            "groups": groups,
-            "subject": claims.get("sub"),
-            "expires_at": tokens.expires_at,
-            "stored_in": self.session.place(),
-        }
-        rows = [
-            ("environment", self.environment.name),
-            ("user", claims.get("username")),
-            ("groups", ", ".join(map(str, groups)) or "none: ask an administrator to put you into one"),
-            ("token until", _local_time(tokens.expires_at)),
-            ("session in", document["stored_in"]),
-        ]
-        self.output.result(document, lambda: self.output.fields(rows))
-
     def show_analysis(self, analysis: "Analysis") -> None:
         from operator_cli.analyses import why_queued
 

@@ -84,8 +84,9 @@ class ApiKey(httpx.Auth):
     # A signature is over the body as it is sent.
     requires_request_body = True
 
-    def __init__(self, key: str, key_id: str, signing_key: Ed25519PrivateKey | None) -> None:
+    def __init__(self, key: str, key_id: str, signing_key: Ed25519PrivateKey | None, source: str = KEY_VARIABLE) -> None:
         self.key_id = key_id
+        self.source = source
         self.signs = signing_key is not None
         self._key = key
         self._signing_key = signing_key
@@ -133,7 +134,7 @@ def api_key(environment: Environment) -> ApiKey | None:
                 next_step="Name the key's own environment with --environment, or take another key.",
             ) from None
         raise WrongUse(f"What {given[0]} holds is not an API key: they look like hm_{environment.name}_ID_SECRET.") from None
-    return ApiKey(key, key_id, signing.load(Path(signing_file)) if signing_file else None)
+    return ApiKey(key, key_id, signing.load(Path(signing_file)) if signing_file else None, given[0])
 
 
 def _read(file: Path) -> str:

@@ -97,7 +97,7 @@ def _how_to_describe(name: EnvironmentName) -> str:
         return f"Start it with: make local (or set {LOCAL_STATE_VARIABLE} to its state directory)"
     file = description_file(name)
     return (
-        "Describe it once: "
+        f"Ask whoever deployed it for its description, for the file {file}. With access to its stack, make it: "
         f"mkdir -p {shlex.quote(str(file.parent))} && pulumi stack output --json --stack {name} > {shlex.quote(str(file))}"
     )
 

@@ -34,7 +34,7 @@ def _of(names: str, each: str | None = None) -> Document:
     return Document(tuple(names.split()), each)
 
 
-_SESSION = _of("environment username groups subject expires_at stored_in")
+_SESSION = _of("environment api username email groups subject signed_in_at expires_at stored_in missing")
 _OVERVIEW = "analysis_id state stage progress error analysis_type owner visibility created_at finished_at"
 _ANALYSIS = _of(f"{_OVERVIEW} upload_id options config_version started_at attempt estimate position")
 _UPLOAD = _of("upload_id state code detail name bytes owner visibility created_at expires_at")

@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 
 import httpx
 
+from operator_cli import callback
+from operator_cli.callback import Answer
 from operator_cli.environments import Environment, LocalUser
 from operator_cli.errors import CliError, WrongUse
-from operator_cli.sign_in import CALLBACK_PORTS, Answer, Attempt, read_callback
+from operator_cli.sign_in import CALLBACK_PORTS, Attempt
 from operator_cli.tokens import Tokens
 from operator_cli.transport import client, unreachable
 from operator_cli.vocabulary import Role
@@ -18,13 +20,14 @@ REDIRECTS = 5
 
 
 class _Form(HTMLParser):
-    """The form that holds a password field: where it goes and what it carries along."""
+    """The form that holds a password field: where it goes and what it carries along. Or else: whether a code is asked for."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.action = ""
         self.fields: dict[str, str] = {}
         self.password_field: str | None = None
+        self.wants_code = False
         self._inside = False
         self.feed(page)
 
@@ -36,6 +39,7 @@ class _Form(HTMLParser):
             self.fields[values["name"]] = values.get("value", "")
             if values.get("type") == "password":
                 self.password_field = values["name"]
+            self.wants_code = self.wants_code or values.get("autocomplete") == "one-time-code"
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
@@ -72,13 +76,18 @@ def _walk(http: httpx.Client, attempt: Attempt, environment: Environment, user: 
         if response.is_redirect:
             target = response.url.join(response.headers["location"])
             if str(target).startswith(attempt.redirect_uri + "?"):
-                answer = read_callback(target.raw_path.decode(), attempt.state)
+                answer = callback.read(target.raw_path.decode(), attempt.state)
                 if answer is None:
                     raise CliError("The login page answered to another sign-in.")
                 return answer
             response = http.get(_same_origin(target, environment))
             continue
         form = _Form(response.text)
+        if submitted and form.wants_code:
+            raise CliError(
+                f"The pool asks {user.username} for a code of an authenticator app, which heartmapctl does not have.",
+                next_step=f"Sign in with a browser (the password is in environment.json): {environment.command('login')}",
+            )
         if submitted and (form.password_field is not None or response.is_error):
             raise CliError("The login page refused the local user's password.", next_step="Start again: make local")
         if response.is_error or form.password_field is None:

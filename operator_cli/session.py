@@ -1,5 +1,9 @@
 """The signed-in user of an environment: a valid access token, renewed silently."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from filelock import Timeout
 
 from operator_cli import token_endpoint
@@ -23,19 +27,16 @@ class Session:
         found = self._kept()
         if found.fresh and found.access_token != rejected:
             return found
-        try:
-            with self._store.lock():
-                # Another process may have renewed them while this one waited.
-                found = self._kept()
-                if found.fresh and found.access_token != rejected:
-                    return found
-                return self._renew(found)
-        except Timeout:
-            raise CliError("Another heartmapctl has been renewing the session for a minute.", next_step="Try again.") from None
+        with self._alone():
+            # Another process may have renewed them while this one waited.
+            found = self._kept()
+            if found.fresh and found.access_token != rejected:
+                return found
+            return self._renew(found)
 
     def start(self, tokens: Tokens) -> str:
         """Keep a new sign-in; says where ("keyring" or "file")."""
-        with self._store.lock():
+        with self._alone():
             return self._store.save(tokens)
 
     def end(self) -> bool:
@@ -43,7 +44,7 @@ class Session:
 
         Raises CliError when the pool did not revoke it; it is forgotten here all the same.
         """
-        with self._store.lock():
+        with self._alone():
             found = self._store.load()
             self._store.clear()
         if found is None:
@@ -64,6 +65,24 @@ class Session:
         found = self._store.load()
         return found[1] if found else None
 
+    @property
+    def file(self) -> Path:
+        """Where it is kept where the place is "file"."""
+        return self._store.file
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process renews, begins or ends the session. Raises CliError when one does so for a minute."""
+        lock = self._store.lock()
+        try:
+            lock.acquire()
+        except Timeout:
+            raise CliError("Another heartmapctl has been renewing the session for a minute.", next_step="Try again.") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _kept(self) -> Tokens:
         found = self._store.load()
         if found is None:
@@ -74,11 +93,8 @@ class Session:
         return found[0]
 
     def _renew(self, found: Tokens) -> Tokens:
-        if found.refresh_token is None:
-            self._store.clear()
-            raise NotSignedIn("The session has ended.", next_step=f"Sign in: {self._environment.command('login')}")
         try:
-            renewed = token_endpoint.refresh(self._environment, found.refresh_token)
+            renewed = token_endpoint.refresh(self._environment, found)
         except NotSignedIn:
             self._store.clear()
             raise

@@ -6,27 +6,30 @@ ports are a fixed short list (docs.aws.amazon.com/cognito/latest/developerguide/
 
 import base64
 import hashlib
-import hmac
+import os
 import queue
 import secrets
+import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
-from urllib.parse import parse_qs, urlencode, urlsplit
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode
 
-from operator_cli import token_endpoint
+from operator_cli import callback, token_endpoint
+from operator_cli.callback import Answer
 from operator_cli.environments import Environment
 from operator_cli.errors import CliError
 from operator_cli.output import Output
+from operator_cli.terminal import quiet_lines
 from operator_cli.tokens import Tokens
 
 CALLBACK_PORTS = (8400, 8401, 8402)
-CALLBACK_PATH = "/callback"
-CONNECTION_SECONDS = 10
+
+# Between two looks at what was pasted.
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ class Attempt:
     @classmethod
     def start(cls, port: int) -> "Attempt":
         return cls(
-            redirect_uri=f"http://localhost:{port}{CALLBACK_PATH}",
+            redirect_uri=f"http://localhost:{port}{callback.PATH}",
             state=secrets.token_urlsafe(32),
             nonce=secrets.token_urlsafe(32),
             verifier=secrets.token_urlsafe(64),
@@ -59,10 +62,12 @@ class Attempt:
             "nonce": self.nonce,
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
+            # Whoever signs in anew is asked anew: what needs a recent sign-in counts from there.
+            "prompt": "login",
         }
         return f"{environment.authorize_url}?{urlencode(query)}"
 
-    def finish(self, environment: Environment, answer: "Answer") -> Tokens:
+    def finish(self, environment: Environment, answer: Answer) -> Tokens:
         """The tokens for what came back to the callback. Raises CliError when the user or the pool refused."""
         if answer.code is None:
             raise CliError(
@@ -75,129 +80,137 @@ class Attempt:
         )
 
 
-class Answer(NamedTuple):
-    """What the authorization endpoint sent to the callback: a code or an error."""
+class Begun:
+    """A sign-in under way, which listens for the browser's return from a thread of its own.
 
-    code: str | None
-    error: str | None
-    description: str | None
-
-
-def read_callback(target: str, state: str) -> Answer | None:
-    """The answer in a callback's address, or None when it is not an answer to this sign-in.
-
-    Whoever else can reach the port (another page in the browser, another user of the machine) does not know the state, and
-    must neither end nor replace the sign-in.
+    Each method may be called from any thread. Raises CliError when no callback port is free.
     """
-    parts = urlsplit(target)
-    if parts.path != CALLBACK_PATH:
-        return None
-    try:
-        values = parse_qs(parts.query, strict_parsing=True, max_num_fields=16)
-    except ValueError:
-        return None
-    if any(len(given) != 1 for given in values.values()):
-        return None
-    single: Mapping[str, str] = {name: given[0] for name, given in values.items()}
-    if not hmac.compare_digest(single.get("state", "").encode(), state.encode()):
-        return None
-    code, error = single.get("code"), single.get("error")
-    if (code is None) == (error is None):
-        return None
-    return Answer(code, error, single.get("error_description"))
 
+    def __init__(self, environment: Environment, goes_on: str) -> None:
+        self._environment = environment
+        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._over = self._closed = False
+        # Held until the attempt is there: the port has to be known first.
+        with self._lock:
+            self._listener = callback.Listener(CALLBACK_PORTS, goes_on, self._take, self._answers.put)
+            self.port = self._listener.port
+            self._attempt = Attempt.start(self.port)
+        self.address = self._attempt.address(environment)
+        """What the browser has to open."""
 
-class CallbackServer:
-    """Listens on the loopback address for the one redirect that ends a sign-in."""
+    def wait(self, seconds: float) -> Tokens:
+        """The tokens, once the person has signed in. It ends the sign-in, whatever comes of it.
 
-    def __init__(self) -> None:
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._state = ""
-        self._server = self._bind()
-
-    def _bind(self) -> ThreadingHTTPServer:
-        for port in CALLBACK_PORTS:
-            try:
-                # The loopback address only: nothing else on the network may answer a sign-in.
-                return ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-            except OSError:
-                continue
-        ports = ", ".join(map(str, CALLBACK_PORTS))
-        raise CliError(
-            f"The sign-in needs one of the ports {ports} on this machine, and none is free.",
-            next_step="End the program that listens there (another sign-in, perhaps), then try again.",
-        )
-
-    @property
-    def port(self) -> int:
-        return self._server.server_address[1]
-
-    def wait(self, state: str, seconds: float) -> Answer:
-        """Serve until the answer with this state comes. Raises CliError after the time limit."""
-        self._state = state
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
-        thread.start()
+        Raises CliError: refused (with the pool's code), nobody came (``sign_in_timeout``), or closed (``sign_in_closed``).
+        """
         try:
-            return self._answers.get(timeout=seconds)
+            answer = self._answers.get(timeout=seconds)
         except queue.Empty:
-            raise CliError(f"Nobody signed in within {seconds:.0f} seconds.", next_step="Run the command again.") from None
+            raise CliError(
+                "Nobody signed in in time.",
+                code="sign_in_timeout",
+                next_step=f"Try again: {self._environment.command('login')}",
+            ) from None
         finally:
-            self._server.shutdown()
+            self.close()
+        if answer is None:
+            raise CliError("The sign-in was given up.", code="sign_in_closed")
+        return self._attempt.finish(self._environment, answer)
+
+    def answered(self) -> bool:
+        """Whether it is over, so that `wait` has nothing to wait for."""
+        return self._over
+
+    def paste(self, text: str) -> bool:
+        """Takes the address at which a browser elsewhere ended; False for one that does not belong to this sign-in."""
+        address = text.strip()
+        start = self._attempt.redirect_uri
+        answer = self._take(callback.PATH + address.removeprefix(start)) if address.startswith(f"{start}?") else None
+        if answer is not None:
+            self._answers.put(answer)
+        return answer is not None
 
     def close(self) -> None:
-        self._server.server_close()
+        """Gives the port back. Whoever waits is told that the sign-in was given up."""
+        with self._lock:
+            already, self._closed, self._over = self._closed, True, True
+        if not already:
+            self._listener.close()
+            self._answers.put(None)
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        owner = self
+    def _take(self, target: str) -> Answer | None:
+        """The answer in a path and query, for whoever brings it first."""
+        with self._lock:
+            answer = None if self._over else callback.read(target, self._attempt.state)
+            self._over = self._over or answer is not None
+        return answer
 
-        class Handler(BaseHTTPRequestHandler):
-            timeout = CONNECTION_SECONDS
-            server_version = "heartmapctl"
-            sys_version = ""
+    def __enter__(self) -> Self:
+        return self
 
-            def do_GET(self) -> None:
-                answer = read_callback(self.path, owner._state) if owner._state else None
-                if answer is None:
-                    self._page(400, "This is not the answer to a sign-in that heartmapctl waits for.")
-                    return
-                done = "You are signed in. You can close this page." if answer.code else "The sign-in was refused."
-                self._page(200, f"{done} heartmapctl goes on in the terminal.")
-                owner._answers.put(answer)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
-            def _page(self, status: int, text: str) -> None:
-                body = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>heartmapctl</title><p>{text}</p></html>'
-                self.send_response(status)
-                self.send_header("Content-Type", "text/html; charset=utf-8")
-                self.send_header("Content-Length", str(len(body.encode())))
-                self.send_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-                self.send_header("Cache-Control", "no-store")
-                self.send_header("Referrer-Policy", "no-referrer")
-                self.end_headers()
-                self.wfile.write(body.encode())
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (http.server's own name)
-                """Addresses carry the code: they are not printed."""
-
-        return Handler
+def begin(environment: Environment, *, goes_on: str) -> Begun:
+    """Begins a sign-in; ``goes_on`` says where the person is led back to, as in "in the terminal"."""
+    return Begun(environment, goes_on)
 
 
 def with_browser(environment: Environment, output: Output, *, open_browser: bool, seconds: float) -> Tokens:
     """Let the user sign in on the environment's own page. Raises CliError when they do not, or are refused."""
-    server = CallbackServer()
-    try:
-        attempt = Attempt.start(server.port)
-        address = attempt.address(environment)
+    with begin(environment, goes_on="in the terminal") as begun:
+        opens = open_browser and browser_is_here()
         output.instruction("Sign in on this page, in a browser on this machine:")
-        output.instruction(address)
-        if open_browser:
-            # A text browser would not return before it is closed.
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        output.instruction(begun.address)
+        if opens:
+            threading.Thread(target=_open, args=(begun.address, output), daemon=True).start()
         else:
+            if open_browser:
+                output.instruction("No browser was found on this machine.")
             output.instruction(
-                f"From another machine, forward the port first: ssh -L {server.port}:localhost:{server.port} THIS-MACHINE"
+                f"In a browser elsewhere, forward the port first: ssh -L {begun.port}:localhost:{begun.port} THIS-MACHINE"
             )
-        output.note(f"Waiting until {time.strftime('%H:%M', time.localtime(time.time() + seconds))}; Ctrl-C to give up.")
-        answer = server.wait(attempt.state, seconds)
-    finally:
-        server.close()
-    return attempt.finish(environment, answer)
+        ends = time.time() + seconds
+        output.note(f"Waiting until {time.strftime('%H:%M', time.localtime(ends))}; Ctrl-C to give up.")
+        if not opens:
+            _take_pasted(begun, output, ends)
+        return begun.wait(max(ends - time.time(), 0))
+
+
+def browser_is_here() -> bool:
+    """Whether this machine can show a page to whoever sits at it. A text browser would take the terminal: it does not count."""
+    if os.environ.get("BROWSER"):
+        return True
+    if os.environ.get("SSH_CONNECTION") and not os.environ.get("DISPLAY"):
+        return False
+    if sys.platform not in ("darwin", "win32") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return True
+
+
+def _open(address: str, output: Output) -> None:
+    if not webbrowser.open(address):
+        output.instruction("The browser did not open: open the address yourself.")
+
+
+def _take_pasted(begun: Begun, output: Output, ends: float) -> None:
+    """Takes the address of the callback from the terminal, where there is one, until the sign-in is answered."""
+    with quiet_lines() as read_line:
+        if read_line is None:
+            return
+        output.instruction(
+            "Or sign in there without it. The browser then ends at an address that it cannot show, which begins with "
+            f"http://localhost:{begun.port}: paste that address here (it is not shown) and press Enter."
+        )
+        while not begun.answered() and time.time() < ends:
+            line = read_line(POLL_SECONDS)
+            if line == "":
+                return
+            if line and line.strip() and not begun.paste(line):
+                output.instruction("That is not the address at which this sign-in ended. Copy the whole of it.")

@@ -32,20 +32,27 @@ def exchange(environment: Environment, *, code: str, verifier: str, redirect_uri
     """
     form = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier, "redirect_uri": redirect_uri}
     answer = _ask(environment, form)
-    _check_id_token(environment, answer.id_token, nonce)
-    return _tokens(environment, answer, previous=None)
+    identity = _check_id_token(environment, answer.id_token, nonce)
+    email = identity.get("email")
+    return _tokens(environment, answer).model_copy(update={"email": email if isinstance(email, str) else None})
 
 
-def refresh(environment: Environment, refresh_token: str) -> Tokens:
+def refresh(environment: Environment, previous: Tokens) -> Tokens:
     """New tokens for a refresh token, which may be replaced with them (rotation).
 
-    Raises NotSignedIn when the endpoint refuses it.
+    Raises NotSignedIn when there is no refresh token or the endpoint refuses it.
     """
+    ended = NotSignedIn("The session has ended.", next_step=f"Sign in: {environment.command('login')}")
+    if previous.refresh_token is None:
+        raise ended
     try:
-        answer = _ask(environment, {"grant_type": "refresh_token", "refresh_token": refresh_token})
+        answer = _ask(environment, {"grant_type": "refresh_token", "refresh_token": previous.refresh_token})
     except _RefusedByEndpoint:
-        raise NotSignedIn("The session has ended.", next_step=f"Sign in: {environment.command('login')}") from None
-    return _tokens(environment, answer, previous=refresh_token)
+        raise ended from None
+    renewed = _tokens(environment, answer)
+    return renewed.model_copy(
+        update={"refresh_token": renewed.refresh_token or previous.refresh_token, "email": previous.email}
+    )  # fmt: skip
 
 
 def revoke(environment: Environment, refresh_token: str) -> None:
@@ -88,18 +95,18 @@ def _error_code(response: httpx.Response) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def _tokens(environment: Environment, answer: _Answer, *, previous: str | None) -> Tokens:
+def _tokens(environment: Environment, answer: _Answer) -> Tokens:
     claims = _claims(answer.access_token)
     expected = {"iss": environment.issuer, "client_id": environment.client_id, "token_use": "access"}
     _compare(claims, expected)
     end = claims.get("exp")
     if not isinstance(end, int | float):
         raise CliError("The sign-in service gave a token without an end.")
-    return Tokens(access_token=answer.access_token, refresh_token=answer.refresh_token or previous, expires_at=end)
+    return Tokens(access_token=answer.access_token, refresh_token=answer.refresh_token, expires_at=end)
 
 
-def _check_id_token(environment: Environment, id_token: str | None, nonce: str) -> None:
-    """OpenID Connect Core 3.1.3.7, steps 2, 3, 9 and 11."""
+def _check_id_token(environment: Environment, id_token: str | None, nonce: str) -> dict[str, Any]:
+    """Its claims (OpenID Connect Core 3.1.3.7, steps 2, 3, 9 and 11)."""
     if id_token is None:
         raise CliError("The sign-in service gave no identity token.")
     claims = _claims(id_token)
@@ -107,6 +114,7 @@ def _check_id_token(environment: Environment, id_token: str | None, nonce: str) 
     end = claims.get("exp")
     if not isinstance(end, int | float) or end + CLOCK_TOLERANCE < time.time():
         raise CliError("The identity token has already ended.", next_step="Check this machine's clock.")
+    return claims
 
 
 def _claims(token: str) -> dict[str, Any]:

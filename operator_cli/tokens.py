@@ -26,13 +26,14 @@ LOCK_SECONDS = 60
 
 
 class Tokens(BaseModel):
-    """`expires_at` is the access token's end, in seconds since the epoch."""
+    """`expires_at` is the access token's end, in seconds since the epoch, `email` the person's as the identity token had it."""
 
     model_config = ConfigDict(frozen=True)
 
     access_token: str = Field(repr=False, min_length=1)
     refresh_token: str | None = Field(default=None, repr=False)
     expires_at: float
+    email: str | None = None
 
     @property
     def fresh(self) -> bool:
@@ -73,6 +74,11 @@ class TokenStore:
         """Held while tokens are renewed: a refresh token that rotates can be used by one process only."""
         self._make_directory()
         return FileLock(self._directory / f"{self._entry}.lock", timeout=LOCK_SECONDS, mode=0o600)
+
+    @property
+    def file(self) -> Path:
+        """Where the tokens are where they are not in a keyring."""
+        return self._file
 
     def load(self) -> tuple[Tokens, str] | None:
         """The tokens and where they were found, "keyring" or "file". None when there are none, or none that can be read."""

@@ -61,6 +61,13 @@ def test_what_is_not_a_json_object_is_refused(describe: Any, content: str) -> No
     assert "pulumi stack output" in refused.value.next_step
 
 
+def test_an_environment_that_is_not_described_says_where_the_description_belongs(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match="not known on this machine") as missing:
+        load(EnvironmentName.DEV)
+    assert missing.value.next_step is not None
+    assert str(tmp_path / "config" / "heartmapctl" / "environments" / "dev.json") in missing.value.next_step
+
+
 def test_a_faulty_local_description_does_not_print_the_passwords(state: Path) -> None:
     description = json.loads((state / "environment.json").read_text())
     description["users"]["admin"] = {"password": "hunter2"}

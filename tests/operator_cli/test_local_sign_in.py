@@ -48,6 +48,16 @@ def test_a_page_without_a_form_is_told(environment: Environment, pool: Any, repl
         as_role(environment, Role.ANALYST)
 
 
+def test_a_second_factor_is_told_and_what_to_do(environment: Environment, pool: Any, reply: Any) -> None:
+    page = b'<form action="/login/code"><input name="code" autocomplete="one-time-code"></form>'
+    pool.server.routes["POST", "/login"] = reply(302, headers={"Location": "/code"})
+    pool.server.routes["GET", "/code"] = reply(200, page)
+    with pytest.raises(CliError, match="code of an authenticator app") as refused:
+        as_role(environment, Role.ANALYST)
+    assert refused.value.next_step is not None
+    assert "heartmapctl login" in refused.value.next_step
+
+
 def test_a_circle_of_redirects_ends(environment: Environment, pool: Any, reply: Any) -> None:
     pool.server.routes["GET", "/login"] = reply(302, headers={"Location": "/login"})
     with pytest.raises(CliError, match="did not come to an end"):

@@ -250,6 +250,7 @@ def test_login_with_a_browser_prints_the_address_first(
             assert done.status_code == 200
         return True
 
+    monkeypatch.setenv("BROWSER", "one-of-this-test")
     monkeypatch.setattr(webbrowser, "open", browse)
     result = run("login", "--json")
     assert result.exit_code == 0, result.output
