@@ -1,5 +1,17 @@
 import { expect, test } from "vitest";
-import { type AuditRecord, merged, narrowed, paramsOf, queryOf, readBackTo, searchOf, spanOf, wordsOf } from "./audit";
+import {
+  type AuditRecord,
+  isReading,
+  localInput,
+  merged,
+  narrowed,
+  paramsOf,
+  queryOf,
+  readBackTo,
+  searchOf,
+  spanOf,
+  wordsOf,
+} from "./audit";
 
 const NOW = Date.parse("2026-11-30T12:00:00Z");
 
@@ -91,4 +103,14 @@ test("how far back was read", () => {
   expect(
     readBackTo(span, [{ records: [], next_cursor: "c", read_back_to: new Date(NOW - 60_000).toISOString() }]),
   ).toBe(NOW - 60_000);
+});
+
+test("readings of the trail are told from the rest", () => {
+  expect(isReading(record(1, { stream: "audit" }))).toBe(true);
+  expect(isReading(record(1, { stream: "authorizer", route: "/audit" }))).toBe(true);
+  expect(isReading(record(1, { stream: "authorizer", route: "/users" }))).toBe(false);
+});
+
+test("a moment goes into a field for local time and comes back", () => {
+  expect(Date.parse(localInput(NOW))).toBe(NOW);
 });

@@ -179,3 +179,36 @@ function back(text: string): number | null {
 function isMoment(text: string): boolean {
   return /^\d{4}-\d{2}-\d{2}T/.test(text) && !Number.isNaN(Date.parse(text));
 }
+
+/** Whether a record is of somebody reading the trail, as this page does each few seconds while it follows. */
+export function isReading(record: AuditRecord): boolean {
+  return record.stream === "audit" || record.route === "/audit";
+}
+
+/** To the second, in this machine's time. */
+export function exactly(time: string): string {
+  const date = new Date(time);
+  return Number.isNaN(date.valueOf())
+    ? time
+    : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+}
+
+/** A moment as a field for a local date and time has it. */
+export function localInput(moment: number): string {
+  const date = new Date(moment);
+  return new Date(moment - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+/** When a bin is, in words. Both in milliseconds. */
+export function binLabel(start: number, length: number): string {
+  const DAY = 86_400_000;
+  const day = { month: "short", day: "numeric" } as const;
+  if (length >= DAY) {
+    const [from, last] = [new Date(start), new Date(start + length - 1)];
+    const first = from.toLocaleDateString(undefined, day);
+    return length === DAY ? first : `${first} – ${last.toLocaleDateString(undefined, day)}`;
+  }
+  const time = { hour: "2-digit", minute: "2-digit", second: length < 60_000 ? "2-digit" : undefined } as const;
+  const end = new Date(start + length).toLocaleTimeString(undefined, time);
+  return `${new Date(start).toLocaleString(undefined, { ...day, ...time })} – ${end}`;
+}

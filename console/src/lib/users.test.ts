@@ -52,7 +52,7 @@ test("all pages are read, each cursor in one piece", async () => {
   const people = await readPeople();
   expect(people.users).toHaveLength(2);
   expect(people.more).toBe(false);
-  expect(get.mock.calls.map(([path]) => path)).toEqual(["/api/users", "/api/users?cursor=a%26b%3Dc"]);
+  expect(get.mock.calls.map(([path]) => path)).toEqual(["/api/users?limit=60", "/api/users?limit=60&cursor=a%26b%3Dc"]);
   get.mockRestore();
 });
 

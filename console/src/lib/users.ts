@@ -31,6 +31,8 @@ export interface Change {
 
 export const USERS = ["users"];
 const PAGES = 20;
+/** Cognito gives no more at a time. */
+const MOST = 60;
 
 export const ROLES: readonly { value: Role; label: string; may: string }[] = [
   { value: "viewer", label: "Viewer", may: "sees the configuration, and the analyses that are shared" },
@@ -47,8 +49,8 @@ export async function readPeople(signal?: AbortSignal): Promise<People> {
   const users: User[] = [];
   let cursor: string | undefined;
   for (let page = 0; page < PAGES; page += 1) {
-    const query = cursor === undefined ? "" : `?cursor=${encodeURIComponent(cursor)}`;
-    const answer = await api.get<{ users: User[]; next_cursor?: string }>(`/api/users${query}`, signal);
+    const after = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    const answer = await api.get<{ users: User[]; next_cursor?: string }>(`/api/users?limit=${MOST}${after}`, signal);
     users.push(...answer.users);
     cursor = answer.next_cursor;
     if (cursor === undefined) return { users, more: false };
@@ -90,6 +92,9 @@ export function roleLabel(role: Role | null): string {
   return ROLES.find((each) => each.value === role)?.label ?? "No role";
 }
 
+/** Signs in with an identity provider of their own, which looks after the second factor too. */
+export const EXTERNAL = "EXTERNAL_PROVIDER";
+
 const STATUSES: Record<string, string> = {
   CONFIRMED: "has signed in",
   FORCE_CHANGE_PASSWORD: "invited, has not signed in yet",
@@ -97,7 +102,7 @@ const STATUSES: Record<string, string> = {
   UNCONFIRMED: "has not confirmed the address",
   ARCHIVED: "archived",
   COMPROMISED: "stopped by Cognito: compromised",
-  EXTERNAL_PROVIDER: "signs in elsewhere",
+  [EXTERNAL]: "signs in with another provider",
   UNKNOWN: "not known",
 };
 

@@ -116,12 +116,16 @@ function Who({ session }: { session: Session }) {
                 ? `for ${duration(left(session.expires_at))}, until ${moment(session.expires_at)}; it is renewed while you work`
                 : "has ended; it is renewed with the next call"}
             </dd>
-            <dt>Administration</dt>
-            <dd>
-              {stepUp > 0
-                ? `open for ${duration(stepUp)}: what only a fresh sign-in may do`
-                : "takes a new sign-in: what an administrator changes is open for 15 minutes after one"}
-            </dd>
+            {roleOf(session) === "admin" && (
+              <>
+                <dt>Administration</dt>
+                <dd>
+                  {stepUp > 0
+                    ? `open for ${duration(stepUp)} more: what a fresh sign-in is needed for`
+                    : "asks for a new sign-in, which opens it for 15 minutes"}
+                </dd>
+              </>
+            )}
           </>
         )}
       </dl>

@@ -5,6 +5,7 @@ import { moment } from "../lib/format";
 import { type Role, useCan, useSession } from "../lib/session";
 import {
   type Change,
+  EXTERNAL,
   factorText,
   isAddress,
   nameOf,
@@ -128,12 +129,29 @@ function People() {
   );
 }
 
-/** Nobody locks themselves out: the service refuses it, and here it is not offered. */
+/** Nobody locks themselves out, and nobody's identity provider is meddled with: the service refuses it, and here it is not offered. */
 function Actions({ user, own, ask }: { user: User; own: boolean; ask: (asked: Asked) => void }) {
-  if (own) return <span className="muted">another administrator changes your account</span>;
   const name = nameOf(user);
   return (
     <div className="row actions">
+      {!own && <Access user={user} ask={ask} />}
+      {user.mfa && user.status !== EXTERNAL && (
+        <Button
+          kind="plain"
+          onPress={() => ask({ what: "factor", user })}
+          aria-label={`Reset factor: the second factor of ${name}`}
+        >
+          Reset factor
+        </Button>
+      )}
+    </div>
+  );
+}
+
+function Access({ user, ask }: { user: User; ask: (asked: Asked) => void }) {
+  const name = nameOf(user);
+  return (
+    <>
       <Button kind="plain" onPress={() => ask({ what: "role", user })} aria-label={`Change the role of ${name}`}>
         Role
       </Button>
@@ -146,16 +164,7 @@ function Actions({ user, own, ask }: { user: User; own: boolean; ask: (asked: As
           Enable
         </Button>
       )}
-      {user.mfa !== false && (
-        <Button
-          kind="plain"
-          onPress={() => ask({ what: "factor", user })}
-          aria-label={`Reset the second factor of ${name}`}
-        >
-          Reset factor
-        </Button>
-      )}
-    </div>
+    </>
   );
 }
 
@@ -163,7 +172,7 @@ const QUESTIONS = {
   disable: {
     title: (name: string) => `Disable ${name}?`,
     means:
-      "They are signed out everywhere and cannot sign in again until they are enabled. A call that is under way ends; an access token that they hold is refused at the latest when it ends. Their data sets and analyses stay.",
+      "They are signed out, and cannot sign in again until they are enabled. What an access token opens that they hold already, it opens until it ends, within the hour. Their data sets and analyses stay.",
     action: "Disable",
     change: { enabled: false },
     told: (name: string) => `${name} is disabled.`,
@@ -243,8 +252,8 @@ function ChangeRole({ user, onClose, change }: { user: User; onClose: () => void
           hint={may(role)}
         />
         <p>
-          It counts from their next access token on, which is within the hour. Before that they may still what they may
-          now.
+          What an access token opens that they hold already, it opens until it ends, within the hour. The new role
+          counts from the next one on.
         </p>
         {role !== NONE && <CliCommand words={["users", "set-group", user.username, role]} />}
       </div>
