@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,18 +13,8 @@ from operator_cli import sign_in
 from operator_cli.console.problems import of_failure
 from operator_cli.console.upstream import Upstream
 from operator_cli.errors import CliError
-from operator_cli.tokens import Tokens
 
 SIGN_IN_SECONDS = 10 * 60
-
-
-class Begun(Protocol):
-    """A sign-in that waits for its answer."""
-
-    @property
-    def address(self) -> str: ...
-    def wait(self, seconds: float) -> Tokens: ...
-    def close(self) -> None: ...
 
 
 class SignInState:
@@ -33,7 +22,7 @@ class SignInState:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._begun: Begun | None = None
+        self._begun: sign_in.Begun | None = None
         self._waiting: asyncio.Task[None] | None = None
         self.error: str | None = None
 
@@ -47,7 +36,7 @@ class SignInState:
         """The address that the person signs in at. Raises Problem when this machine cannot take the answer."""
         await self.close()
         try:
-            begun: Begun = await asyncio.to_thread(sign_in.begin, self._upstream.environment, goes_on="in the console")
+            begun = await asyncio.to_thread(sign_in.begin, self._upstream.environment, goes_on="in the console")
         except CliError as error:
             raise of_failure(error) from None
         self._begun, self._waiting = begun, asyncio.create_task(self._finish(begun))
@@ -61,7 +50,7 @@ class SignInState:
             await self._waiting
         self._begun = self._waiting = self.error = None
 
-    async def _finish(self, begun: Begun) -> None:
+    async def _finish(self, begun: sign_in.Begun) -> None:
         try:
             await self._upstream.keep(await asyncio.to_thread(begun.wait, SIGN_IN_SECONDS))
         except CliError as error:
@@ -96,7 +85,7 @@ class SessionCalls:
             document |= {
                 "signed_in": True,
                 "username": claims.get("username"),
-                "email": getattr(tokens, "email", None),
+                "email": tokens.email,
                 "groups": claims.get("cognito:groups", []),
                 "subject": claims.get("sub"),
                 "expires_at": tokens.expires_at,

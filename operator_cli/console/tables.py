@@ -1,6 +1,7 @@
 """Result tables (CSV) for the page."""
 
 import csv
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,11 @@ def read(path: Path) -> dict[str, Any]:
         reader = csv.reader(stream)
         try:
             names = next(reader, [])[:MOST_COLUMNS]
-            rows: list[list[str]] = []
-            for row in reader:
-                if len(rows) == MOST_ROWS:
-                    break
-                rows.append([cell[:LONGEST_CELL] for cell in row[: len(names)]] + [""] * (len(names) - len(row)))
-            truncated = len(rows) == MOST_ROWS and next(reader, None) is not None
+            rows = [
+                [cell[:LONGEST_CELL] for cell in row[: len(names)]] + [""] * (len(names) - len(row))
+                for row in itertools.islice(reader, MOST_ROWS)
+            ]
+            truncated = next(reader, None) is not None
         except csv.Error:
             raise ValueError("not a table") from None
     numbers = [_numbers([row[index] for row in rows]) for index in range(len(names))]

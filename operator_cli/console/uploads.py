@@ -88,8 +88,8 @@ class UploadCalls:
             raise Problem(502, "bad_gateway", "The service did not say how to send the data set.")
         if new.visibility is not None:
             await self._require("PATCH", f"/uploads/{ticket.upload_id}", {"visibility": new.visibility})
-        known = self._uploads.pop(ticket.upload_id, None)
-        upload = known or Upload(subject=subject, new=new, ticket=ticket, resumption=resumption)
+        upload = Upload(subject=subject, new=new, ticket=ticket, resumption=resumption)
+        self._uploads.pop(ticket.upload_id, None)
         self._uploads[ticket.upload_id] = upload
         while len(self._uploads) > MOST_UPLOADS:
             del self._uploads[next(iter(self._uploads))]
