@@ -46,11 +46,17 @@ class Resumption:
         """The parts that arrived, when this is the upload that they were sent to."""
         if self.sent.upload_id != upload_id:
             self.sent = Sent(key=self.sent.key, upload_id=upload_id)
+            # Before anything was sent: what is killed with its first parts under way goes on in the same upload as well.
+            self._write()
         return self.sent.etags
 
     def keep(self, number: int, etag: str) -> None:
-        """Note a part that arrived. Where nothing can be written, nothing can be resumed, and that is all."""
+        """Note a part that arrived."""
         self.sent.etags[number] = etag
+        self._write()
+
+    def _write(self) -> None:
+        """Where nothing can be written, nothing can be resumed, and that is all."""
         partial = self._path.with_suffix(".part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

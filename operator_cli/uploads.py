@@ -1,6 +1,7 @@
 """A data set on its way: announced, sent straight to the bucket, checked by the service."""
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,12 +10,13 @@ from operator_cli.api import Api
 from operator_cli.errors import CliError, Interrupted, WrongUse
 from operator_cli.output import Output, human_bytes, printable
 from operator_cli.pages import pages
+from operator_cli.parts import AT_ONCE, Parts
 from operator_cli.polling import poll
 from operator_cli.resumption import Resumption, new_key
-from operator_cli.storage import Done, Storage
+from operator_cli.storage import Storage
 
 # Presigned addresses are asked for as they are needed, so that they do not expire while earlier parts are sent.
-PARTS_AT_ONCE = 10
+ADDRESSES_AT_ONCE = 5 * AT_ONCE
 CHECK_SECONDS = 15 * 60
 GONE = frozenset(
     {
@@ -85,11 +87,10 @@ def send(api: Api, storage: Storage, output: Output, file: Path, visibility: Vis
                 raise CliError(
                     f"{file.name} has {human_bytes(size)}; this environment takes {human_bytes(ticket.max_bytes)} at most."
                 )
-            with output.transfer(f"Uploading {file.name}", size) as done:
-                if ticket.url is not None and ticket.fields is not None:
-                    storage.post(ticket.url, ticket.fields, source, size, done)
-                else:
-                    _send_parts(api, storage, ticket, source, size, done, resumption)
+            if ticket.url is not None and ticket.fields is not None:
+                _send_form(storage, output, ticket.url, ticket.fields, file, source, size)
+            else:
+                _send_parts(api, storage, output, ticket, file, source, size, resumption)
             after = os.fstat(source.fileno())
     except OSError as error:
         raise WrongUse(f"{file} cannot be read: {error.strerror}.") from None
@@ -109,47 +110,67 @@ def _ticket(api: Api, resumption: Resumption, body: dict[str, Any]) -> UploadTic
     return api.call("POST", "/uploads", UploadTicket, body, key=resumption.sent.key)
 
 
+def _send_form(
+    storage: Storage, output: Output, url: str, fields: Mapping[str, str], file: Path, source: BinaryIO, size: int
+) -> None:
+    try:
+        with output.transfer(f"Uploading {file.name}", size) as done:
+            storage.post(url, fields, source, size, done)
+    except KeyboardInterrupt:
+        raise Interrupted("Interrupted; nothing was uploaded.", next_step="The same command sends it again.") from None
+
+
 def _send_parts(
-    api: Api, storage: Storage, ticket: UploadTicket, source: BinaryIO, size: int, done: Done, resumption: Resumption
+    api: Api,
+    storage: Storage,
+    output: Output,
+    ticket: UploadTicket,
+    file: Path,
+    source: BinaryIO,
+    size: int,
+    resumption: Resumption,
 ) -> None:
     if ticket.part_bytes is None or ticket.parts is None or ticket.parts != -(-size // ticket.part_bytes):
         raise CliError("The service did not say how to send the data set.", next_step="Update heartmapctl.")
-    path, etags = f"/uploads/{ticket.upload_id}", resumption.of_upload(ticket.upload_id)
-    missing = [number for number in range(1, ticket.parts + 1) if number not in etags]
+    etags = resumption.of_upload(ticket.upload_id)
+    already = _bytes_of(etags, ticket.part_bytes, size)
+    if already:
+        output.note(f"Going on with {file.name}: {human_bytes(already)} of {human_bytes(size)} are there.")
     try:
-        for first in range(0, len(missing), PARTS_AT_ONCE):
-            numbers = missing[first : first + PARTS_AT_ONCE]
-            _send_some(api, storage, path, numbers, ticket.part_bytes, source, size, done, resumption)
-        named = [{"number": number, "etag": etags[number]} for number in range(1, ticket.parts + 1)]
-        api.require("POST", f"{path}/complete", {"parts": named}, repeatable=True)
+        with output.transfer(f"Uploading {file.name}", size, already) as done:
+            parts = Parts(storage, source, size, ticket.part_bytes, already=already, done=done)
+            _send_missing(api, f"/uploads/{ticket.upload_id}", parts, resumption, etags)
     except CliError as error:
         if error.code in GONE:
             resumption.forget()
         raise
+    except KeyboardInterrupt:
+        there = human_bytes(_bytes_of(etags, ticket.part_bytes, size))
+        raise Interrupted(
+            f"Interrupted; {there} of {human_bytes(size)} are there.",
+            document={"upload_id": ticket.upload_id},
+            next_step="The same command goes on there.",
+        ) from None
     resumption.forget()
 
 
-def _send_some(
-    api: Api,
-    storage: Storage,
-    path: str,
-    numbers: list[int],
-    part_bytes: int,
-    source: BinaryIO,
-    size: int,
-    done: Done,
-    resumption: Resumption,
-) -> None:
-    addresses = api.call("POST", f"{path}/parts", PartAddresses, {"numbers": numbers}, repeatable=True)
-    urls = {part.number: part.url for part in addresses.parts}
-    if set(urls) != set(numbers):
-        raise CliError("The service did not name every part's address.", next_step="Start the upload again.")
-    for number in numbers:
-        offset = (number - 1) * part_bytes
-        length = min(part_bytes, size - offset)
-        resumption.keep(
-            number, storage.put(urls[number], source, offset, length, lambda part, before=offset: done(before + part))
-        )
+def _bytes_of(numbers: Iterable[int], part_bytes: int, size: int) -> int:
+    """Bytes in these parts of a file, of which the last is shorter."""
+    return sum(min(part_bytes, size - (number - 1) * part_bytes) for number in numbers)
+
+
+def _send_missing(api: Api, path: str, parts: Parts, resumption: Resumption, etags: Mapping[int, str]) -> None:
+    missing = [number for number in range(1, parts.count + 1) if number not in etags]
+    for first in range(0, len(missing), ADDRESSES_AT_ONCE):
+        numbers = missing[first : first + ADDRESSES_AT_ONCE]
+        addresses = api.call("POST", f"{path}/parts", PartAddresses, {"numbers": numbers}, repeatable=True)
+        urls = {part.number: part.url for part in addresses.parts}
+        if set(urls) != set(numbers):
+            raise CliError("The service did not name every part's address.", next_step="Start the upload again.")
+        for number, etag in parts.send(urls):
+            resumption.keep(number, etag)
+    named = [{"number": number, "etag": etags[number]} for number in range(1, parts.count + 1)]
+    api.require("POST", f"{path}/complete", {"parts": named}, repeatable=True)
 
 
 def wait_until_checked(api: Api, output: Output, upload_id: str) -> UploadState:

@@ -29,7 +29,10 @@ def upload(
     environment: EnvironmentOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a data set straight to the environment's storage. What broke off goes on when the same command is run again.
+    """Send a data set straight to the environment's storage.
+
+    A large one goes in parts, several at a time. What broke off, by Ctrl-C or otherwise, goes on where it was when the same command
+    is run again.
 
     \b
     heartmapctl upload cells.h5ad --wait
@@ -60,7 +63,11 @@ def upload(
 def uploads_list(
     context: typer.Context, limit: LimitOption = 100, environment: EnvironmentOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the uploads that you may see, the newest first."""
+    """List the uploads that you may see, the newest first.
+
+    \b
+    heartmapctl uploads list --limit 5
+    """
     from operator_cli import uploads
 
     command = options.command(context, environment, as_json)
