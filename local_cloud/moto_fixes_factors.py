@@ -83,9 +83,10 @@ def _take(user: Any, secret: str, code: str | None, mismatch: JsonRESTError) -> 
         step = totp.matching_step(secret, code or "", time.time())
         if step is None:
             raise mismatch
-        if step <= getattr(user, "totp_step", -1):
+        taken = getattr(user, "totp_taken", None)
+        if taken is not None and taken[0] == secret and step <= taken[1]:
             raise ExpiredCodeException("Your software token has already been used once.")
-        user.totp_step = step
+        user.totp_taken = (secret, step)
 
 
 def _due(pool: Any, user: Any) -> str | None:
@@ -105,8 +106,11 @@ def ask_for_second_factors() -> None:
 
     def gate(_original: Any) -> Any:
         def log_user_in(self: Any, user_pool: Any, client: Any, username: str) -> dict[str, Any]:
-            challenge = _due(user_pool, self.admin_get_user(user_pool.id, username))
-            return _ask(self, user_pool, username, challenge) if challenge else _give_tokens(self, user_pool, client, username)
+            user = self.admin_get_user(user_pool.id, username)
+            challenge = _due(user_pool, user)
+            # By the name that the pool has, however it was typed: tokens say it, and a sign-out finds them by it.
+            name = user.username
+            return _ask(self, user_pool, name, challenge) if challenge else _give_tokens(self, user_pool, client, name)
 
         return log_user_in
 
@@ -130,7 +134,7 @@ def ask_through_one_gate() -> None:
             if user.status == models.UserStatus.RESET_REQUIRED:
                 raise JsonRESTError("PasswordResetRequiredException", "Password reset required for the user")
             if user.status == models.UserStatus.FORCE_CHANGE_PASSWORD:
-                return _ask(self, pool, username, NEW_PASSWORD)
+                return _ask(self, pool, user.username, NEW_PASSWORD)
             return self._log_user_in(pool, pool.clients[client_id], username)
 
         return admin_initiate_auth
@@ -169,7 +173,7 @@ def check_answers_to_challenges() -> None:
                 raise InvalidParameterException("This challenge is not emulated.")
             challenge, pool, user = _asked(self, session, challenge_name)
             client = pool.clients.get(client_id)
-            if client is None or challenge_responses.get("USERNAME") != challenge.username:
+            if client is None or pool._get_user(challenge_responses.get("USERNAME") or "") is not user:
                 raise NotAuthorizedError(INVALID_SESSION)
             check(self, challenge, pool, user, challenge_responses)
             _forget(self, session)

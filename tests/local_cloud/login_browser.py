@@ -32,9 +32,12 @@ def make_pool(cognito: Any, *, mfa: str = "OFF", **client: Any) -> dict[str, str
         "RequireNumbers": True,
         "RequireSymbols": True,
     }
-    pool = cognito.create_user_pool(PoolName="pool", Policies={"PasswordPolicy": policy}, MfaConfiguration="OFF")["UserPool"][
-        "Id"
-    ]
+    pool = cognito.create_user_pool(
+        PoolName="pool",
+        UsernameConfiguration={"CaseSensitive": False},
+        Policies={"PasswordPolicy": policy},
+        MfaConfiguration="OFF",
+    )["UserPool"]["Id"]
     arguments = {
         "GenerateSecret": False,
         "AllowedOAuthFlowsUserPoolClient": True,

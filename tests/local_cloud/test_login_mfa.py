@@ -1,6 +1,7 @@
 """Second factors and passwords that an administrator reset, through the pages of the login and the emulated AWS itself."""
 
 import html
+import json
 import re
 import secrets
 from collections.abc import Callable, Iterator
@@ -8,7 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from moto.cognitoidp.models import cognitoidp_backends
@@ -252,6 +257,29 @@ def test_a_person_enrols_by_the_api_with_real_codes_only(browser: Browser, perso
     assert browser.submit(asked(browser, person), code=totp.code_of(secret, clock.step() + 1)).status_code == 303
 
 
+def test_who_lost_the_device_sets_up_another_one_after_an_administrator_deleted_the_first(
+    browser: Browser, person: str, enrolled: str, login: SimpleNamespace, aws_endpoint: str, clock: Clock
+) -> None:
+    # Newer than what boto3 knows.
+    request = AWSRequest(
+        "POST",
+        aws_endpoint,
+        {
+            "X-Amz-Target": "AWSCognitoIdentityProviderService.AdminDeleteSoftwareToken",
+            "Content-Type": "application/x-amz-json-1.1",
+        },
+        json.dumps({"UserPoolId": login.user_pool_id, "Username": person}),
+    )
+    SigV4Auth(Credentials("local", "local"), "cognito-idp", "us-east-1").add_auth(request)
+    httpx.post(aws_endpoint, content=request.data, headers=dict(request.headers), trust_env=False).raise_for_status()
+    form, secret = enrolment(browser, person)
+    assert form.action == "/login/enrolment"
+    assert secret != enrolled
+    assert browser.submit(form, code=totp.code_of(enrolled, clock.step() + 1)).status_code == 401
+    assert browser.submit(form, code=totp.code_of(secret, clock.step())).status_code == 303
+    assert browser.submit(asked(browser, person), code=totp.code_of(secret, clock.step() + 1)).status_code == 303
+
+
 # Whoever may not sign in any more
 
 
@@ -307,6 +335,19 @@ def test_a_mailed_code_is_used_once_and_ends_after_an_hour(browser: Browser, per
     cognito.confirm_forgot_password(**confirm)
     with pytest.raises(cognito.exceptions.CodeMismatchException):
         cognito.confirm_forgot_password(**confirm)
+
+
+def test_a_sign_out_by_the_administrator_ends_the_session_however_the_name_was_typed(
+    browser: Browser, person: str, cognito: Any
+) -> None:
+    require(cognito, browser.login.user_pool_id, "OFF")
+    answer = browser.submit(browser.page(), username=person.upper(), password=PASSWORD)
+    tokens = browser.redeem(browser.code_in(answer)).json()
+    keys = KeySet.import_key_set(browser.http.get("/.well-known/jwks.json").json())
+    assert jwt.decode(tokens["access_token"], keys, algorithms=["RS256"]).claims["username"] == person
+    assert browser.refresh(tokens["refresh_token"]).status_code == 200
+    cognito.admin_user_global_sign_out(UserPoolId=browser.login.user_pool_id, Username=person)
+    refused(browser.refresh(tokens["refresh_token"]))
 
 
 def test_a_reset_ends_running_sessions(browser: Browser, person: str, cognito: Any) -> None:
