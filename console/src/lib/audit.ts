@@ -193,6 +193,13 @@ export function exactly(time: string): string {
     : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 }
 
+/** The same without the year, where there are many under each other. */
+export function briefly(time: string): string {
+  const date = new Date(time);
+  const form = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" } as const;
+  return Number.isNaN(date.valueOf()) ? time : date.toLocaleString(undefined, form);
+}
+
 /** A moment as a field for a local date and time has it. */
 export function localInput(moment: number): string {
   const date = new Date(moment);

@@ -54,3 +54,10 @@ export function measured(value: number): string {
 export function money(usd: number): string {
   return usd > 0 && usd < 0.01 ? "less than $0.01" : `$${usd.toFixed(2)}`;
 }
+
+/** The day of a moment, where the hour does not matter. */
+export function day(value: string | number | null | undefined): string {
+  if (value === null || value === undefined) return "";
+  const date = new Date(typeof value === "number" ? value * 1000 : value);
+  return Number.isNaN(date.valueOf()) ? String(value) : date.toLocaleDateString(undefined, { dateStyle: "medium" });
+}

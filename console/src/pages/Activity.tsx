@@ -2,6 +2,7 @@ import { useMemo, useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import {
   type AuditRecord,
+  briefly,
   exactly,
   FILTER_LABELS,
   FILTERS,
@@ -179,7 +180,7 @@ function Records({
           caption="Records"
           rows={records}
           rowKey={identity}
-          pageSize={50}
+          pageSize={25}
           columns={[
             {
               id: "time",
@@ -190,9 +191,9 @@ function Records({
                   kind="plain"
                   className="when"
                   onPress={() => setOpened(record)}
-                  aria-label={`Details of ${exactly(record.time)}`}
+                  aria-label={`${briefly(record.time)}, details`}
                 >
-                  {exactly(record.time)}
+                  {briefly(record.time)}
                 </Button>
               ),
             },

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, segment } from "../lib/api";
-import { ago, moment } from "../lib/format";
+import { ago, day } from "../lib/format";
 import { canRevoke, canRotate, KEYS, type KeyRecord, type NewKey, stateOf } from "../lib/keys";
 import { useCan } from "../lib/session";
 import { usePrincipalName } from "../lib/users";
@@ -75,6 +75,12 @@ function List() {
                   <strong>{key.name ?? "made elsewhere"}</strong>
                   <br />
                   <code className="hint">{key.key_id}</code>
+                  {key.created_at !== null && (
+                    <div className="muted">
+                      made {day(key.created_at)}
+                      {key.created_by && ` by ${nameOf(key.created_by)}`}
+                    </div>
+                  )}
                 </>
               ),
             },
@@ -98,7 +104,7 @@ function List() {
               id: "ends",
               header: "Ends",
               value: (key) => key.expires_at,
-              cell: (key) => <span className="nowrap">{moment(key.expires_at) || "never"}</span>,
+              cell: (key) => <span className="nowrap">{day(key.expires_at) || "never"}</span>,
             },
             {
               id: "used",
@@ -112,34 +118,11 @@ function List() {
                 ),
             },
             {
-              id: "from",
-              header: "Used from",
-              value: (key) => key.source_ranges.join(" "),
-              cell: (key) =>
-                key.source_ranges.length === 0 ? (
-                  <span className="muted">anywhere</span>
-                ) : (
-                  <ul className="plain">
-                    {key.source_ranges.map((range) => (
-                      <li key={range}>
-                        <code>{range}</code>
-                      </li>
-                    ))}
-                  </ul>
-                ),
+              id: "calls",
+              header: "Takes calls",
+              value: (key) => [...key.source_ranges, key.signed ? "signed" : ""].join(" "),
+              cell: (key) => <Calls record={key} />,
               sortable: false,
-            },
-            { id: "signed", header: "Signed", value: (key) => (key.signed ? "yes" : "no") },
-            {
-              id: "made",
-              header: "Made",
-              value: (key) => key.created_at,
-              cell: (key) => (
-                <>
-                  <span className="nowrap">{moment(key.created_at)}</span>
-                  {key.created_by && <div className="muted">by {nameOf(key.created_by)}</div>}
-                </>
-              ),
             },
             {
               id: "actions",
@@ -193,14 +176,28 @@ function List() {
   );
 }
 
+function Calls({ record }: { record: KeyRecord }) {
+  return (
+    <ul className="plain">
+      {record.source_ranges.length === 0 && <li className="muted">from anywhere</li>}
+      {record.source_ranges.map((range) => (
+        <li key={range}>
+          from <code>{range}</code>
+        </li>
+      ))}
+      {record.signed && <li>signed alone</li>}
+    </ul>
+  );
+}
+
 function StateOf({ record }: { record: KeyRecord }) {
   const state = stateOf(record);
   return (
     <>
       <State state={state} />
-      {state === "revoked" && <div className="muted nowrap">{moment(record.revoked_at)}</div>}
+      {state === "revoked" && <div className="muted nowrap">{day(record.revoked_at)}</div>}
       {record.replaced_by && (
-        <div className="muted">
+        <div className="muted replaced">
           replaced by <code>{record.replaced_by}</code>
         </div>
       )}

@@ -1,7 +1,8 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { ApiError, api } from "../lib/api";
-import { moment } from "../lib/format";
+import { day } from "../lib/format";
+import { focusWrong } from "../lib/forms";
 import { type Role, useCan, useSession } from "../lib/session";
 import {
   type Change,
@@ -98,18 +99,20 @@ function People() {
             {
               id: "enabled",
               header: "Access",
-              value: (user) => (user.enabled ? "enabled" : "disabled"),
+              value: (user) => `${user.enabled ? "enabled" : "disabled"} ${statusText(user.status)}`,
               cell: (user) => (
-                <State state={user.enabled ? "active" : "disabled"} label={user.enabled ? "enabled" : "disabled"} />
+                <>
+                  <State state={user.enabled ? "active" : "disabled"} label={user.enabled ? "enabled" : "disabled"} />
+                  <div className="muted">{statusText(user.status)}</div>
+                </>
               ),
             },
-            { id: "status", header: "Status", value: (user) => statusText(user.status) },
             { id: "factor", header: "Second factor", value: (user) => factorText(user.mfa) },
             {
               id: "created",
               header: "Invited",
               value: (user) => user.created_at,
-              cell: (user) => <span className="nowrap">{moment(user.created_at)}</span>,
+              cell: (user) => <span className="nowrap">{day(user.created_at)}</span>,
             },
             {
               id: "actions",
@@ -269,10 +272,13 @@ function Invite({ onClose, onDone }: { onClose: () => void; onDone: (told: strin
   const [error, setError] = useState<unknown>(null);
   const address = email.trim();
   const wrong = isAddress(address) ? undefined : "Write an e-mail address, as name@example.org.";
-  const invite = async (event: FormEvent) => {
+  const invite = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     setTried(true);
-    if (wrong) return;
+    if (wrong) {
+      focusWrong(event.currentTarget);
+      return;
+    }
     setBusy(true);
     setError(null);
     try {

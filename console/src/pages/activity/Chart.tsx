@@ -76,9 +76,9 @@ function Counts({ counted, address }: { counted: Bins; address: (start: number) 
     .filter(({ counts }) => counts.some((count) => count > 0));
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by the keyboard (WCAG 2.1.1)
-    <section className="table-box" tabIndex={0} aria-label="Decisions over time">
+    <section className="table-box" tabIndex={0} aria-label="Decisions over time, as a table">
       <table className="table">
-        <caption className="visually-hidden">Decisions over time</caption>
+        <caption className="visually-hidden">Decisions over time, as a table</caption>
         <thead>
           <tr>
             <th scope="col">Time</th>

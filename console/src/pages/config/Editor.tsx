@@ -87,7 +87,7 @@ export function Editor({ latest, options }: { latest: Answer<Configuration>; opt
           isDisabled={changed.length === 0 || wrong.length > 0 || outdated}
           onPress={() => setReviewing(true)}
         >
-          Review {changed.length === 1 ? "the change" : `${changed.length} changes`}
+          {changed.length === 1 ? "Review the change" : `Review ${changed.length || "the"} changes`}
         </Button>
         {Object.keys(draft).length > 0 && <Button onPress={startOver}>Undo all</Button>}
         <span className="muted" role="status">

@@ -1,5 +1,6 @@
 import { type FormEvent, useState } from "react";
 import { api } from "../../lib/api";
+import { focusWrong } from "../../lib/forms";
 import {
   DEFAULT_DAYS,
   MOST_DAYS,
@@ -37,10 +38,13 @@ export function Create({ onClose, onMade }: { onClose: () => void; onMade: (key:
   };
   const shownWrong: Partial<typeof wrong> = tried ? wrong : {};
 
-  const create = async (event: FormEvent) => {
+  const create = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     setTried(true);
-    if (Object.values(wrong).some(Boolean)) return;
+    if (Object.values(wrong).some(Boolean)) {
+      focusWrong(event.currentTarget);
+      return;
+    }
     setBusy(true);
     setError(null);
     try {
@@ -136,7 +140,7 @@ function Scopes({
   error?: string;
 }) {
   return (
-    <fieldset className="scopes" aria-describedby={error ? "scopes-wrong" : undefined}>
+    <fieldset className="scopes" data-wrong={Boolean(error)} aria-describedby={error ? "scopes-wrong" : undefined}>
       <legend>What it opens</legend>
       {SCOPES.map(({ scope, opens }) => (
         <label key={scope} className="check">
