@@ -13,7 +13,8 @@ export interface Draft {
   visibility: Visibility;
 }
 
-const EMPTY: Draft = { earlier: null, type: null, typed: {}, visibility: "private" };
+/** The type is the one that the service runs where none is said. */
+const EMPTY: Draft = { earlier: null, type: "comprehensive", typed: {}, visibility: "private" };
 
 export const draft = createStore<Draft>(EMPTY);
 

@@ -25,8 +25,9 @@ const ROLES: Role[] = ["admin", "analyst", "viewer"];
 
 export const SESSION_KEY = ["session"];
 
-/** What the server leaves out while nobody is signed in. */
-const NOBODY = {
+type Person = Omit<Session, "environment" | "api" | "signed_in" | "sign_in" | "sign_in_error" | "version">;
+
+const NOBODY: Person = {
   username: null,
   email: null,
   groups: [],
@@ -36,10 +37,23 @@ const NOBODY = {
   step_up_until: null,
 };
 
+/** Who was signed in last while this page was open. */
+let known: Person = NOBODY;
+
+/**
+ * When a session ends in the middle of work, the page stays that of the person whose work it is: what they see and typed must not go
+ * because a role went. Signing out loads the page anew.
+ */
+async function readSession(signal: AbortSignal): Promise<Session> {
+  const session = { ...known, ...(await api.get<Session>("/console/session", signal)) };
+  if (session.signed_in) known = session;
+  return session;
+}
+
 export function useSession() {
   return useQuery({
     queryKey: SESSION_KEY,
-    queryFn: async ({ signal }) => ({ ...NOBODY, ...(await api.get<Session>("/console/session", signal)) }),
+    queryFn: ({ signal }) => readSession(signal),
     refetchInterval: (query) => (query.state.data?.sign_in === "waiting" ? 1_000 : 60_000),
   });
 }

@@ -80,7 +80,9 @@ function Run({ models, configuration, upload }: { models: Model[]; configuration
         <dd>
           {estimate
             ? `${estimated(estimate)}${Object.keys(options).length > 0 ? ", as configured: your options change it" : ""}`
-            : "told once the data set is checked"}
+            : upload?.state === "accepted"
+              ? "none for this type"
+              : "told once the data set is checked"}
         </dd>
       </dl>
       {run.isError && <Problem error={run.error} />}

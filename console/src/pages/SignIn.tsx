@@ -182,9 +182,9 @@ function Asking({ need }: { need: Need }) {
   return (
     <Dialog title={title} isOpen onClose={() => settle(false)} isDismissable={false}>
       <p>{text}</p>
-      {before?.email && (
+      {before?.username && (
         <p className="muted">
-          You were signed in as <strong>{before.email}</strong>.
+          You were signed in as <strong>{before.email ?? before.username}</strong>.
         </p>
       )}
       <SignInSteps />

@@ -18,12 +18,20 @@ function Types({ models, estimates }: { models: readonly Model[]; estimates: Rec
       {models.map((model) => {
         const estimate = estimates?.[model.name];
         return (
-          <Radio key={model.name} className="radio type" value={model.name}>
+          <Radio
+            key={model.name}
+            className="radio type"
+            value={model.name}
+            aria-labelledby={`type-${model.name}`}
+            aria-describedby={`about-${model.name}`}
+          >
             <span className="type-words">
-              <strong>{model.title}</strong>
-              <span>{model.description}</span>
-              <span className="hint">Needs {model.needs}.</span>
-              {estimate && <span className="hint">Takes {estimated(estimate)}.</span>}
+              <strong id={`type-${model.name}`}>{model.title}</strong>
+              <span id={`about-${model.name}`} className="type-words">
+                <span>{model.description}</span>
+                <span className="hint">Needs {model.needs}.</span>
+                {estimate && <span className="hint">Takes {estimated(estimate)}.</span>}
+              </span>
             </span>
           </Radio>
         );
@@ -34,7 +42,8 @@ function Types({ models, estimates }: { models: readonly Model[]; estimates: Rec
 
 function hintOf(option: Option): string {
   const range = rangeOf(option);
-  return `${option.description} ${range.charAt(0).toUpperCase()}${range.slice(1)}${option.nullable ? " (empty)" : ""}.`;
+  // The service says "null"; in a field it is emptiness.
+  return `${option.description.replace("; null: all", "")} ${range.charAt(0).toUpperCase()}${range.slice(1)}${option.nullable ? " (empty)" : ""}.`;
 }
 
 function Fields({ model, configuration }: { model: Model; configuration: Configuration | undefined }) {
@@ -67,9 +76,11 @@ function Fields({ model, configuration }: { model: Model; configuration: Configu
           Back to the configuration
         </Button>
         <span className="muted" role="status">
-          {Object.keys(options).length === 0
-            ? "All as the environment is configured."
-            : `Changed: ${Object.keys(options).join(", ").replaceAll("_", " ")}.`}
+          {Object.keys(errors).length > 0
+            ? "Some are not right yet."
+            : Object.keys(options).length === 0
+              ? "All as the environment is configured."
+              : `Changed: ${Object.keys(options).join(", ").replaceAll("_", " ")}.`}
         </span>
       </div>
     </fieldset>
