@@ -124,10 +124,11 @@ def _sparse_slices(matrix: h5py.Group, width: int) -> Iterator[Slice]:
         raise Unreadable("X")
     for start in range(0, len(data), AT_ONCE):
         end = min(start + AT_ONCE, len(data))
-        minor = np.asarray(indices[start:end], np.int64)
-        major = np.searchsorted(starts, np.arange(start, end), side="right") - 1
+        minor = indices[start:end]
+        first, last = np.searchsorted(starts, start, "right") - 1, np.searchsorted(starts, end, "left")
+        major = np.repeat(np.arange(first, last, dtype=np.uint32), np.diff(np.clip(starts[first : last + 1], start, end)))
         cells, genes = (minor, major) if by_gene else (major, minor)
-        if (genes < 0).any() or (genes >= width).any() or (cells < 0).any() or (cells >= MOST_CELLS).any():
+        if genes.min() < 0 or genes.max() >= width or cells.min() < 0 or cells.max() >= MOST_CELLS:
             raise Unreadable("X")
         yield cells, genes, np.asarray(data[start:end], np.float32)
 

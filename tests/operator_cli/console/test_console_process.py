@@ -251,3 +251,54 @@ def test_reading_results_ends_with_the_console(
         assert _ended(process)[0] == 0
     assert not Path(f"/proc/{reader}/cmdline").exists() or not Path(f"/proc/{reader}/cmdline").read_bytes()
     assert not _left(state)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+def test_a_large_upload_goes_on_after_a_kill_with_flat_memory(
+    start: Start, signed_in: Tokens, server: Any, bucket: Any, reply: Any, upload_id: str
+) -> None:
+    part, parts, received = 32 * 1024**2, 6, []
+    data = os.urandom(1024**2)
+
+    def take(request: Any) -> Any:
+        number = int(request.path.partition("?n=")[2])
+        assert request.body == bytes([number]) + data * 32
+        received.append(number)
+        bucket.seen.clear()
+        return reply(200, None, {"ETag": f'"{number}"'})
+
+    def addresses(request: Any) -> Any:
+        return reply(200, {"parts": [{"number": n, "url": f"{bucket.url}/part?n={n}"} for n in request.json["numbers"]]})
+
+    server.routes["POST", "/uploads"] = reply(201, {"upload_id": upload_id, "part_bytes": part + 1, "parts": parts})
+    server.routes["POST", f"/uploads/{upload_id}/parts"] = addresses
+    server.routes["POST", f"/uploads/{upload_id}/complete"] = reply(200, {})
+    bucket.routes["PUT", "/part"] = take
+    file = {"name": "large.h5ad", "bytes": parts * (part + 1), "last_modified": 1}
+
+    def peak(process: "subprocess.Popen[bytes]") -> int:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def send(page: httpx.Client, number: int) -> None:
+        path = f"/console/uploads/{upload_id}/parts/{number}"
+        assert page.put(path, content=bytes([number]) + data * 32).json() == {"number": number}
+
+    killed = start("--no-browser", "--json")
+    with _page(_url(killed)) as page:
+        assert page.post("/console/uploads", json=file).json()["received"] == []
+        before = peak(killed)
+        for number in (1, 2, 3):
+            send(page, number)
+        assert peak(killed) - before < part // 2
+        killed.kill()
+        killed.wait()
+    again = start("--no-browser", "--json")
+    with _page(_url(again)) as page:
+        missing = set(range(1, parts + 1)) - set(page.post("/console/uploads", json=file).json()["received"])
+        assert missing == {4, 5, 6}
+        for number in sorted(missing):
+            send(page, number)
+        assert page.post(f"/console/uploads/{upload_id}/complete").status_code == 200
+    assert sorted(received) == [1, 2, 3, 4, 5, 6]
