@@ -196,19 +196,29 @@ def _code(error: ClientError) -> str:
 def _refused(error: ClientError) -> CliError:
     code, request_id = _code(error), error.response.get("ResponseMetadata", {}).get("RequestId")
     if "Expired" in code:
-        told = ("The AWS credentials have expired.", "aws_credentials_refused", "Sign in to AWS again: aws sso login")
-    elif code in ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure"):
-        told = (
+        return CliError(
+            "The AWS credentials have expired.",
+            code="aws_credentials_expired",
+            request_id=request_id,
+            next_step="Sign in to AWS again: aws sso login",
+        )
+    if code in ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure"):
+        return CliError(
             "AWS does not accept these credentials.",
-            "aws_credentials_refused",
-            "Check AWS_PROFILE and this machine's clock.",
+            code="aws_credentials_refused",
+            request_id=request_id,
+            next_step="Check AWS_PROFILE and this machine's clock.",
         )
-    elif code.startswith(("AccessDenied", "UnauthorizedOperation")):
-        told = (
+    if code.startswith(("AccessDenied", "UnauthorizedOperation")):
+        return CliError(
             f"This AWS identity may not do this: {error.operation_name}.",
-            "aws_access_denied",
-            "An administrator can attach the stack's policy to it: pulumi stack output operator_policy_arn",
+            code="aws_access_denied",
+            request_id=request_id,
+            next_step="An administrator can attach the stack's policy to it: pulumi stack output operator_policy_arn",
         )
-    else:
-        told = (f"AWS refused this: {error.operation_name} ({code}).", "aws_refused", "Try again in a minute.")
-    return CliError(told[0], code=told[1], request_id=request_id, next_step=told[2])
+    return CliError(
+        f"AWS refused this: {error.operation_name} ({code}).",
+        code="aws_refused",
+        request_id=request_id,
+        next_step="Try again in a minute.",
+    )

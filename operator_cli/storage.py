@@ -119,18 +119,19 @@ class Storage:
         code = found[1].decode() if found else f"http_{response.status_code}"
         kind = _Unavailable if response.is_server_error else CliError
         raise kind(
-            _REFUSALS.get(code, "The storage refused the transfer."),
+            REFUSALS.get(code, "The storage refused the transfer."),
             code=code,
             request_id=response.headers.get("x-amz-request-id"),
             next_step="Run the command again; presigned addresses hold for a limited time.",
         )
 
 
-_REFUSALS = {
+REFUSALS = {
     "EntityTooLarge": "The file is larger than the environment allows.",
     "EntityTooSmall": "The file is smaller than was announced: it changed while it was sent.",
     "AccessDenied": "The storage refused the transfer: its address has expired, or was never valid.",
 }
+"""By S3's own codes."""
 
 
 class _Unavailable(CliError):

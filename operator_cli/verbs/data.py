@@ -31,8 +31,8 @@ def upload(
 ) -> None:
     """Send a data set straight to the environment's storage.
 
-    A large one goes in parts, several at a time. What broke off, by Ctrl-C or otherwise, goes on where it was when the same command
-    is run again.
+    A large one goes in parts, several at a time. What broke off, by Ctrl-C or otherwise, goes on where it was when the same
+    command is run again.
 
     \b
     heartmapctl upload cells.h5ad --wait

@@ -399,7 +399,7 @@ def test_an_instance_that_is_starting_is_waited_for(
 @pytest.mark.parametrize(
     ("aws_code", "code", "advice"),
     [
-        ("ExpiredTokenException", "aws_credentials_refused", "aws sso login"),
+        ("ExpiredTokenException", "aws_credentials_expired", "aws sso login"),
         ("UnrecognizedClientException", "aws_credentials_refused", "AWS_PROFILE"),
         ("AccessDeniedException", "aws_access_denied", "operator_policy_arn"),
         ("InternalServerError", "aws_refused", "Try again"),
