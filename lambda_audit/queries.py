@@ -38,7 +38,7 @@ class Cursor(NamedTuple):
 
 class Query(NamedTuple):
     """The records from ``since`` to ``until``, both in milliseconds since the epoch and inclusive, whose fields have these values
-    and whose lines hold the text in any case."""
+    and one of whose fields holds the text, in any case."""
 
     since: int
     until: int
@@ -52,10 +52,11 @@ class Query(NamedTuple):
         conditions = {"event": EVENTS[stream]} | {name: value for name, value in self.fields.items() if name != "route"}
         return "{ " + " && ".join(f'($.{name} = "{value}")' for name, value in conditions.items()) + " }"
 
-    def matches(self, record: Mapping[str, Any], message: str) -> bool:
+    def matches(self, record: Mapping[str, Any]) -> bool:
         """Whether a record is meant, whatever the pattern let through."""
-        return all(record.get(name) == value for name, value in self.fields.items()) and (
-            self.text is None or self.text.casefold() in message.casefold()
+        text = (self.text or "").casefold()
+        return all(record.get(name) == value for name, value in self.fields.items()) and any(
+            text in str(value).casefold() for value in record.values()
         )
 
 

@@ -28,8 +28,8 @@ class OutOfTime(Exception):
 
 
 class Found(NamedTuple):
-    """The records, and where to go on, unless nothing is left. Nothing before ``read_back_to`` has been read, in milliseconds since
-    the epoch: a search for something rare may give no record yet, and have to go on."""
+    """The records, and where to go on, unless nothing is left. Nothing before ``read_back_to``, in milliseconds since the epoch,
+    has been read: a search for something rare may give no record yet, and have to go on."""
 
     records: list[dict[str, Any]]
     cursor: str | None
@@ -103,7 +103,7 @@ class Search:
             answer = self._aws.call("logs", "Logs_20140328.FilterLogEvents", asked, region=self._region, deadline=self._deadline)
             for event in answer.get("events", []):
                 record = lines.record(stream, event["message"], event["timestamp"])
-                if record is not None and query.matches(record, event["message"]):
+                if record is not None and query.matches(record):
                     found.append(_Line(event["timestamp"], stream, event["eventId"], record))
             if len(found) > MOST:
                 return None

@@ -127,7 +127,8 @@ def _undo(user: User, pool: Pool, *, demoted: bool, disabled: bool) -> None:
     """Of two administrators who take each other's rights at one moment, at least one finds the other's change made, after the
     own one: so at least one is taken back."""
     if demoted:
-        pool.set_group(user._replace(groups=frozenset()), ADMIN)
+        # As it is now: the change put them into another.
+        pool.set_group(pool.get(user.username) or user, ADMIN)
     if disabled:
         pool.enable(user.username)
 

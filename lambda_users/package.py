@@ -10,7 +10,7 @@ MODULES = {
     "lambda_users": ("__init__", "answers", "audit", "bodies", "config", "handler", "pool"),
     "lambda_api": ("__init__", "admission", "answering", "answers", "audit", "config", "members", "requests"),
     "lambda_authorizer": (
-        *("__init__", "access_policy", "assertion", "aws", "bounded", "bounded_http", "encoding", "environment"),
+        *("__init__", "access_policy", "assertion", "aws", "bounded_http", "encoding", "environment"),
         *("events", "problems", "reasons", "secret_store", "signature"),
     ),
 }

@@ -1,8 +1,5 @@
 """An emulated AWS with both tables and the authorizer's secret, and the events that API Gateway would send."""
 
-import base64
-import json
-import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,16 +7,12 @@ from typing import Any
 import boto3
 import pytest
 
-from lambda_authorizer import assertion
 from lambda_keys import config
 from lambda_keys.handler import Keys
 from local_cloud.moto_server import running_moto
+from tests.lambda_api.calls import SECRET, event
 
 TABLE, USE = "heartmap-local-api-keys", "heartmap-local-key-use"
-PEPPER = bytes(range(32))
-ASSERTION_KEYS = {"a1": b"a" * 32, "b2": b"b" * 32}
-ADMIN = "5f0d3c1e-0c4c-4b5e-9a6e-2f4ad9f3c001"
-REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +29,7 @@ def aws(moto_url: str) -> Callable[[str], Any]:
 
 @pytest.fixture(scope="module")
 def secret_arn(aws: Callable[[str], Any]) -> str:
-    content = {
-        "api_key_pepper": base64.b64encode(PEPPER).decode(),
-        "assertion_keys": {key_id: base64.b64encode(key).decode() for key_id, key in ASSERTION_KEYS.items()},
-        "current_assertion_key": "a1",
-    }
-    return aws("secretsmanager").create_secret(Name="heartmap-local/authorizer", SecretString=json.dumps(content))["ARN"]
+    return aws("secretsmanager").create_secret(Name="heartmap-local/authorizer", SecretString=SECRET)["ARN"]
 
 
 @pytest.fixture
@@ -108,38 +96,6 @@ def make_event() -> Callable[..., dict[str, Any]]:
         said: Any = None,
         **changes: Any,
     ) -> dict[str, Any]:
-        minted = {
-            "keys": assertion.Keys("a1", ASSERTION_KEYS),
-            "principal": ADMIN,
-            "groups": ["admin"],
-            "scopes": [],
-            "route": route,
-            "method": method,
-            "request_id": REQUEST_ID,
-            "now": time.time(),
-        } | (said or {})
-        path = route.replace("{key_id}", key_id or "")
-        headers = {"Host": "api.example.org", "Content-Type": "application/json"}
-        return {
-            "resource": route,
-            "path": path,
-            "httpMethod": method,
-            "headers": headers,
-            "multiValueHeaders": {name: [value] for name, value in headers.items()},
-            "queryStringParameters": None,
-            "multiValueQueryStringParameters": None,
-            "pathParameters": {"key_id": key_id} if key_id else None,
-            "stageVariables": None,
-            "requestContext": {
-                "resourcePath": route,
-                "httpMethod": method,
-                "path": f"/live{path}",
-                "requestId": REQUEST_ID,
-                "identity": {"sourceIp": "192.0.2.7"},
-                "authorizer": {"principalId": ADMIN, "assertion": assertion.mint(**minted), "integrationLatency": 12},
-            },
-            "body": body if body is None or isinstance(body, str) else json.dumps(body),
-            "isBase64Encoded": False,
-        } | changes
+        return event(method, route, body, parameters={"key_id": key_id} if key_id else None, said=said, **changes)
 
     return make
