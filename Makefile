@@ -72,6 +72,7 @@ bench: .venv/.installed ## the measurements of benchmarks/, as ratios
 docs: .venv/.installed ## write the pages anew that are made from the access policy, the API and the plans
 	@$(BIN)/python -W ignore -m posture docs
 	@$(BIN)/python -W ignore -m heartmap_service.openapi > .tools/openapi.json && mv .tools/openapi.json docs/openapi.json
+	@$(BIN)/python -W ignore -m posture.troubleshooting > .tools/troubleshooting.md && mv .tools/troubleshooting.md docs/troubleshooting.md
 
 lock: .venv/.installed ## compile the requirements files, with hashes, from their .in files
 	@compile() { env -u PIP_FIND_LINKS $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
