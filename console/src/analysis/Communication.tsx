@@ -57,7 +57,7 @@ export function Communication({ id }: { id: string }) {
             />
           </div>
           <DataTable
-            caption="ligand-receptor pairs"
+            caption="pairs"
             search
             rows={shown}
             rowKey={(row) => String(row.place)}

@@ -21,12 +21,12 @@ export function Explore({
   return (
     <div id="embedding" ref={place} tabIndex={-1}>
       <Panel title="Embedding">
-        {cells.isPending && <Loading what="the cells" />}
-        {cells.error && <CellsFailed error={cells.error} />}
-        {cells.data && (
+        {cells.error ? (
+          <CellsFailed error={cells.error} />
+        ) : (
           <Embedding
-            cells={cells.data.cells}
-            arrived={cells.data.arrived}
+            cells={cells.data?.cells ?? null}
+            arrived={cells.data?.arrived ?? 0}
             gene={gene}
             expression={expression.data ?? null}
             onGene={onGene}

@@ -31,7 +31,7 @@ export function Files({ id, files }: { id: string; files: ResultFile[] }) {
     >
       {error !== null && <Problem error={error} />}
       <DataTable
-        caption="Files"
+        caption="Files of the analysis"
         rows={files}
         rowKey={({ name }) => name}
         pageSize={50}

@@ -25,7 +25,7 @@ export function Groups({
   return (
     <Panel title={title}>
       <DataTable
-        caption={title}
+        caption={`Cells by ${name.toLowerCase()}`}
         rows={rows}
         rowKey={(row) => row.name}
         pageSize={30}

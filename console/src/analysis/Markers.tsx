@@ -28,13 +28,13 @@ export function Markers({ id, onGene }: { id: string; onGene: ((gene: string) =>
             {onGene && " A gene colours the embedding."}
           </p>
           <Select
-            label="Cluster"
+            label="Markers of cluster"
             value={cluster}
             options={[{ value: ALL, label: "All clusters" }, ...clusters.map((name) => ({ value: name, label: name }))]}
             onChange={setCluster}
           />
           <DataTable
-            caption="marker genes"
+            caption="markers"
             search
             rows={shown}
             rowKey={(row) => `${row.cluster} ${row.rank}`}

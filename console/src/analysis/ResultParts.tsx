@@ -10,38 +10,61 @@ import { Files } from "./Files";
 import { Groups } from "./Groups";
 import { Markers } from "./Markers";
 import { Provenance } from "./Provenance";
-import { useCells, useResults } from "./queries";
+import { type Results, useCells, useResults } from "./queries";
 import type { Summary } from "./summary";
 
-/** What a succeeded analysis found. Which parts there are depends on what its type produces: each is shown where its file is there. */
+/** The types that cluster cells, and so put them on a map. */
+const MAPPED: ReadonlySet<Analysis["analysis_type"]> = new Set(["basic", "comprehensive"]);
+
+/** What a succeeded analysis found. */
 export function ResultParts({ analysis, model }: { analysis: Analysis; model: Model | undefined }) {
   const id = analysis.analysis_id;
   const { data: results, error, isPending } = useResults(id);
-  const cells = useCells(id);
+  // Known before the results are, so that cells and canvas need not wait for them.
+  const mapped = MAPPED.has(analysis.analysis_type);
+  const cells = useCells(id, mapped);
   const [gene, setGene] = useState<string | null>(null);
   const embedding = useRef<HTMLDivElement>(null);
-  if (isPending) return <Loading what="the results" />;
-  if (error) return <Problem error={error} />;
-  const { files, summary } = results;
-  const has = (name: string) => files.some((file) => file.name === name);
   const show = (name: string) => {
     setGene(name);
     embedding.current?.focus();
   };
+  return (
+    <>
+      {isPending && <Loading what="the results" />}
+      {error && <Problem error={error} />}
+      {results && <Kept summary={results.summary} model={model} />}
+      {mapped && <Explore id={id} gene={gene} onGene={setGene} place={embedding} />}
+      {results && <Found id={id} results={results} coloured={Boolean(cells.data)} onGene={cells.data ? show : null} />}
+    </>
+  );
+}
+
+/** Each part is shown where its file is there, so that a type of analysis which makes more is shown with more. */
+function Found({
+  id,
+  results: { files, summary },
+  coloured,
+  onGene,
+}: {
+  id: string;
+  results: Results;
+  coloured: boolean;
+  onGene: ((gene: string) => void) | null;
+}) {
+  const has = (name: string) => files.some((file) => file.name === name);
   const figures = figureNames(files);
   return (
     <>
-      <Kept summary={summary} model={model} />
-      <Explore id={id} gene={gene} onGene={setGene} place={embedding} />
       <div className="columns">
         {summary.clusters.length > 0 && (
-          <Groups title="Clusters" name="Cluster" groups={summary.clusters} coloured={Boolean(cells.data)} />
+          <Groups title="Clusters" name="Cluster" groups={summary.clusters} coloured={coloured} />
         )}
         {summary.chambers.length > 0 && (
           <Groups title="Chambers" name="Chamber" groups={summary.chambers} coloured={false} />
         )}
       </div>
-      {has("marker_genes.csv") && <Markers id={id} onGene={cells.data ? show : null} />}
+      {has("marker_genes.csv") && <Markers id={id} onGene={onGene} />}
       {has("communication_scores.csv") && <Communication id={id} />}
       {figures.length > 0 && <Figures id={id} names={figures} summary={summary} />}
       {summary.leftOut.length > 0 && <LeftOut summary={summary} />}

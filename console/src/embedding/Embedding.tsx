@@ -7,7 +7,7 @@ import { type Category, type Cells, MISSING } from "./columns";
 import "./embedding.css";
 import { GeneSearch } from "./GeneSearch";
 import { ColourBar, Legend, type LegendEntry } from "./Legend";
-import { hasWebGl, type Pointed, type Points, Scatter, type Timed } from "./Scatter";
+import { type Pointed, Scatter, type Timed, WARM_UP } from "./Scatter";
 import { counts, drawn, gathered, middles, range } from "./selection";
 import { byGroup } from "./summary";
 import { useTheme } from "./theme";
@@ -20,7 +20,8 @@ export interface Expression {
 }
 
 interface Props {
-  cells: Cells;
+  /** Null while they are on their way: the canvas and its shaders are made ready meanwhile. */
+  cells: Cells | null;
   arrived: number;
   /** The gene wanted; its values follow. Null: colours are those of groups. */
   gene: string | null;
@@ -32,6 +33,7 @@ interface Props {
 }
 
 const EMPTY: ReadonlySet<number> = new Set();
+const NOTHING: Cells = { count: 0, x: new Float32Array(), y: new Float32Array(), categories: [], genes: [] };
 const STEP = 60;
 const NO_GROUP = "(none)";
 
@@ -62,16 +64,17 @@ function entriesOf(column: Category): LegendEntry[] {
 }
 
 /** A UMAP that is coloured by group or by gene. Everything that it shows is also in the table below it. */
-export function Embedding({ cells, arrived, gene, expression, onGene, geneState, title = "UMAP" }: Props) {
+export function Embedding({ cells: given, arrived, gene, expression, onGene, geneState, title = "UMAP" }: Props) {
+  const cells = given ?? NOTHING;
   const theme = useTheme();
-  const [webGl, setWebGl] = useState(hasWebGl);
+  const [webGl, setWebGl] = useState(true);
   const [box, size] = useSize();
-  const [columnName, setColumnName] = useState(cells.categories[0]?.name ?? "");
+  const [columnName, setColumnName] = useState("");
   const [hidden, setHidden] = useState(EMPTY);
   const [camera, setCamera] = useState<Camera | null>(null);
   const [pointed, setPointed] = useState<Pointed | null>(null);
   const [labels, setLabels] = useState(true);
-  const chosen = useRef(arrived);
+  const chosen = useRef(0);
   const first = useRef(true);
 
   const column = cells.categories.find(({ name }) => name === columnName) ?? cells.categories[0];
@@ -86,16 +89,20 @@ export function Embedding({ cells, arrived, gene, expression, onGene, geneState,
   const colours = useMemo(() => {
     if (values) return coloursByNumber(values, valueRange, order, theme);
     if (column) return coloursByCategory(column.codes, column.categories.length, order, theme);
-    return new Uint8Array(order.length * 4).fill(128);
+    return new Uint8ClampedArray(order.length * 4).fill(128);
   }, [column, order, theme, valueRange, values]);
   const size0 = radius(cells.count, view && home ? view.zoom - home.zoom : 0);
-  const points: Points = useMemo(() => ({ positions, colours, radius: size0 }), [positions, colours, size0]);
+  const points = useMemo(
+    () => (given ? { positions, colours, radius: size0 } : WARM_UP),
+    [given, positions, colours, size0],
+  );
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a change of colours is what is measured, not one of the camera
-  const timed: Timed = useMemo(() => {
+  const timed: Timed | null = useMemo(() => {
+    if (!given) return null;
     const name = first.current ? "embedding:draw" : "embedding:colour";
-    return { name, since: Math.max(chosen.current, values && expression ? expression.arrived : 0) };
-  }, [colours]);
+    return { name, since: Math.max(arrived, chosen.current, values && expression ? expression.arrived : 0) };
+  }, [colours, given]);
 
   const change = (how: () => void) => {
     chosen.current = performance.now();
@@ -114,7 +121,7 @@ export function Embedding({ cells, arrived, gene, expression, onGene, geneState,
       <div className="row embedding-controls">
         <Select
           label="Colour by group"
-          value={columnName}
+          value={column?.name ?? ""}
           options={cells.categories.map(({ name }) => ({ value: name, label: name }))}
           onChange={(name) =>
             change(() => {
@@ -140,12 +147,17 @@ export function Embedding({ cells, arrived, gene, expression, onGene, geneState,
             ref={box}
             className="scatter"
             role="img"
-            aria-label={`${title} of ${number(order.length)} of ${number(cells.count)} cells, coloured by ${what}. The table below has the numbers.`}
+            aria-label={
+              given
+                ? `${title} of ${number(order.length)} of ${number(cells.count)} cells, coloured by ${what}. The table below has the numbers.`
+                : title
+            }
           >
             {!webGl && (
-              <Notice tone="warn" title="This browser has no WebGL, which draws the cells.">
+              <Notice tone="warn" title="The cells cannot be drawn: this browser has no WebGL, or lost it.">
                 <span>
-                  Turn hardware acceleration on, or use another browser. HeartMAP's figures and the table show the same.
+                  Reload the page, turn hardware acceleration on, or use another browser. HeartMAP's figures and the
+                  table show the same.
                 </span>
               </Notice>
             )}
@@ -160,6 +172,7 @@ export function Embedding({ cells, arrived, gene, expression, onGene, geneState,
                 onBroken={() => setWebGl(false)}
               />
             )}
+            {!given && webGl && <p className="scatter-wait">Loading the cells …</p>}
             {webGl && size && view && labels && column && (
               <Labels column={column} cells={cells} hidden={hidden} camera={view} size={size} />
             )}

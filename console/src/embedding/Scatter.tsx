@@ -1,12 +1,12 @@
 import { Deck, OrthographicView, type PickingInfo } from "@deck.gl/core";
-import { ScatterplotLayer } from "@deck.gl/layers";
 import { useEffect, useRef } from "react";
 import type { Camera, Size } from "./camera";
+import { PointsLayer } from "./PointsLayer";
 
 /** What is drawn: of each cell two numbers and four bytes, as the graphics card takes them. */
 export interface Points {
   positions: Float32Array;
-  colours: Uint8Array;
+  colours: Uint8ClampedArray;
   radius: number;
 }
 
@@ -35,9 +35,8 @@ interface Props {
 
 const VIEW = new OrthographicView({ id: "umap", flipY: false });
 
-export function hasWebGl(): boolean {
-  return document.createElement("canvas").getContext("webgl2") !== null;
-}
+/** A point that nobody sees. With it the shaders are compiled while the cells are still on their way. */
+export const WARM_UP: Points = { positions: new Float32Array(2), colours: new Uint8ClampedArray(4), radius: 1 };
 
 /** Calls back when the graphics card has done what it was told until now. */
 function whenDone(gl: WebGL2RenderingContext, done: () => void): void {
@@ -55,15 +54,13 @@ function whenDone(gl: WebGL2RenderingContext, done: () => void): void {
 }
 
 function layerOf({ positions, colours, radius }: Points) {
-  return new ScatterplotLayer({
+  return new PointsLayer({
     id: "cells",
     data: {
       length: positions.length / 2,
-      attributes: { getPosition: { value: positions, size: 2 }, getFillColor: { value: colours, size: 4 } },
+      attributes: { getPosition: { value: positions, size: 2 }, getColor: { value: colours, size: 4 } },
     },
-    radiusUnits: "pixels",
-    getRadius: 1,
-    radiusScale: radius,
+    diameter: 2 * radius,
     pickable: true,
   });
 }
@@ -80,6 +77,8 @@ export function Scatter({ points, camera, size, timed, onCamera, onPoint, onBrok
     const made = new Deck<OrthographicView>({
       parent: box.current,
       views: VIEW,
+      // The layer smooths its circles by itself.
+      deviceProps: { webgl: { antialias: false } },
       controller: { keyboard: false, dragRotate: false, inertia: false },
       // Up and down a finger scrolls the page.
       touchAction: "pan-y",
@@ -93,6 +92,7 @@ export function Scatter({ points, camera, size, timed, onCamera, onPoint, onBrok
         pending.current = null;
         whenDone(gl, () => performance.measure(measured.name, { start: measured.since, end: performance.now() }));
       },
+      // The first is about the device: without WebGL there is none.
       onError: () => calls.current.onBroken(),
     });
     deck.current = made;
@@ -103,9 +103,12 @@ export function Scatter({ points, camera, size, timed, onCamera, onPoint, onBrok
   }, []);
 
   useEffect(() => {
-    pending.current = timed;
     deck.current?.setProps({ layers: [layerOf(points)] });
-  }, [points, timed]);
+  }, [points]);
+
+  useEffect(() => {
+    pending.current = timed;
+  }, [timed]);
 
   useEffect(() => {
     deck.current?.setProps({

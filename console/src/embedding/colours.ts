@@ -86,8 +86,8 @@ export function coloursByCategory(
   categories: number,
   order: Uint32Array,
   theme: Theme,
-): Uint8Array {
-  const colours = new Uint8Array(order.length * 4);
+): Uint8ClampedArray {
+  const colours = new Uint8ClampedArray(order.length * 4);
   const palette = new Uint8Array((categories + 1) * 3);
   for (let code = 0; code < categories; code++) palette.set(categoryColour(code, theme), code * 3);
   palette.set(MISSING[theme], categories * 3);
@@ -107,8 +107,8 @@ export function coloursByNumber(
   [low, high]: readonly [number, number],
   order: Uint32Array,
   theme: Theme,
-): Uint8Array {
-  const colours = new Uint8Array(order.length * 4);
+): Uint8ClampedArray {
+  const colours = new Uint8ClampedArray(order.length * 4);
   const scale = SCALES[theme];
   const factor = high > low ? (STEPS - 1) / (high - low) : 0;
   for (let place = 0; place < order.length; place++) {

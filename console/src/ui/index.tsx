@@ -231,7 +231,7 @@ export function Confirm({
       <div>{children}</div>
       {error !== null && <Problem error={error} />}
       <div className="row">
-        <Button kind="danger" onPress={confirm} isDisabled={busy}>
+        <Button kind="danger" onPress={confirm} isPending={busy}>
           {action}
         </Button>
         <Button onPress={onClose}>Keep it</Button>
