@@ -160,7 +160,7 @@ export function Analyses() {
             {typeName(each.analysis_type)}
           </Link>
           <br />
-          <code className="muted">{each.analysis_id}</code>
+          <code className="muted short-id">{each.analysis_id}</code>
         </>
       ),
     },
@@ -282,7 +282,7 @@ export function Analyses() {
           </div>
           {list.hasNextPage && (
             <div className="row">
-              <Button onPress={() => list.fetchNextPage()} isDisabled={list.isFetchingNextPage}>
+              <Button onPress={() => list.fetchNextPage()} isPending={list.isFetchingNextPage}>
                 {list.isFetchingNextPage ? "Loading …" : "Load older analyses"}
               </Button>
               <span className="muted">{all.length} are loaded; search and filter look through these.</span>

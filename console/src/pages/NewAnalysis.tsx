@@ -87,7 +87,7 @@ function Run({ models, configuration, upload }: { models: Model[]; configuration
       </dl>
       {run.isError && <Problem error={run.error} />}
       <div className="row">
-        <Button kind="primary" onPress={() => run.mutate()} isDisabled={blocked.length > 0 || run.isPending}>
+        <Button kind="primary" onPress={() => run.mutate()} isDisabled={blocked.length > 0} isPending={run.isPending}>
           {run.isPending ? "Submitting …" : "Run the analysis"}
         </Button>
         <div role="status" className="muted">

@@ -62,7 +62,7 @@ function SignInSteps() {
               Open the sign-in page <span aria-hidden="true">↗</span>
               <span className="visually-hidden">in a new tab</span>
             </a>
-            <Button onPress={() => begin.mutate()} isDisabled={begin.isPending}>
+            <Button onPress={() => begin.mutate()} isPending={begin.isPending}>
               New link
             </Button>
           </div>
@@ -74,7 +74,7 @@ function SignInSteps() {
         </>
       ) : (
         <div className="row">
-          <Button kind="primary" onPress={() => begin.mutate()} isDisabled={begin.isPending} autoFocus={failed}>
+          <Button kind="primary" onPress={() => begin.mutate()} isPending={begin.isPending} autoFocus={failed}>
             {begin.isPending ? "One moment …" : failed ? "Sign in again" : "Sign in"}
           </Button>
         </div>
@@ -205,11 +205,13 @@ export function SignedOutBar(): ReactNode {
   }, [session]);
   if (!entered || !session || session.signed_in || need) return null;
   return (
-    <Notice tone="warn" live title="You are signed out: what is shown may be out of date.">
-      <div className="row">
-        <Button onPress={() => asked.set("expired")}>Sign in</Button>
-      </div>
-    </Notice>
+    <div className="signed-out">
+      <Notice tone="warn" live title="You are signed out: what is shown may be out of date.">
+        <div className="row">
+          <Button onPress={() => asked.set("expired")}>Sign in</Button>
+        </div>
+      </Notice>
+    </div>
   );
 }
 
@@ -222,7 +224,7 @@ export function SignOut() {
   });
   return (
     <>
-      <Button onPress={() => out.mutate()} isDisabled={out.isPending}>
+      <Button onPress={() => out.mutate()} isPending={out.isPending}>
         {out.isPending ? "Signing out …" : "Sign out"}
       </Button>
       {session?.subject && (

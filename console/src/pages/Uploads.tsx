@@ -83,7 +83,8 @@ function Share({ answer }: { answer: Answer<Upload> }) {
         <Button
           kind="primary"
           onPress={() => share.mutate()}
-          isDisabled={same || wrong(visibility) !== null || share.isPending}
+          isDisabled={same || wrong(visibility) !== null}
+          isPending={share.isPending}
         >
           {share.isPending ? "Saving …" : "Save who sees it"}
         </Button>
@@ -145,7 +146,7 @@ function useColumns(open: (id: string) => void): TableColumn<UploadOverview>[] {
         cell: (each) => (
           <div className="data-set-name">
             <strong>{each.name ?? "Without a name"}</strong>
-            <code className="muted">{each.upload_id}</code>
+            <code className="muted short-id">{each.upload_id}</code>
           </div>
         ),
       },
@@ -211,8 +212,8 @@ function useColumns(open: (id: string) => void): TableColumn<UploadOverview>[] {
                   Analyse
                 </Link>
               )}
-              <Button kind="plain" onPress={() => open(each.upload_id)} aria-label={`Details and sharing of ${name}`}>
-                Details and sharing
+              <Button kind="plain" onPress={() => open(each.upload_id)} aria-label={`Details of ${name}`}>
+                Details
               </Button>
             </div>
           );
@@ -252,7 +253,7 @@ function List() {
       )}
       {list.hasNextPage && (
         <div className="row">
-          <Button onPress={() => list.fetchNextPage()} isDisabled={list.isFetchingNextPage}>
+          <Button onPress={() => list.fetchNextPage()} isPending={list.isFetchingNextPage}>
             {list.isFetchingNextPage ? "Loading …" : "Load older data sets"}
           </Button>
         </div>
