@@ -1,5 +1,6 @@
 """heartmapctl, as it is started."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,12 @@ HELP = Path(__file__).with_name("help.txt")
 def main() -> None:
     """Exits with the codes of `heartmapctl help exit-codes`."""
     if sys.argv[1:] == ["--help"]:
-        sys.stdout.write(HELP.read_text())
+        try:
+            # Past Python's buffer, which would be written out once more at the end.
+            os.write(sys.stdout.fileno(), HELP.read_bytes())
+        except BrokenPipeError:
+            # Whoever read it has seen enough, as of `| head`.
+            sys.exit(1)
         return
     try:
         from operator_cli.main import main as run

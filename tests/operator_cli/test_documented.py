@@ -78,7 +78,13 @@ def in_a_page(text: str) -> Iterator[str]:
 
 
 EXAMPLES = [(verb, line.strip()) for verb, command in VERBS.items() for line in EXAMPLE.findall(command.help or "")]
-WRITTEN = [(page.relative_to(PROJECT), line.strip()) for page in PAGES for line in in_a_page(page.read_text())]
+WRITTEN = [
+    (page.relative_to(PROJECT), line.strip())
+    for page in PAGES
+    for line in in_a_page(page.read_text())
+    # What is cut short is none to type.
+    if "…" not in line and "..." not in line
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -125,9 +131,9 @@ def test_every_example_parses_as_written(verb: str, line: str) -> None:
 
 @pytest.mark.parametrize(("page", "line"), WRITTEN, ids=str)
 def test_every_line_of_the_documents_parses_as_written(page: Path, line: str) -> None:
-    if line.endswith("…") or "..." in line:
-        pytest.skip("an abbreviation")
-    parsed(words_of(line))
+    named = line in VERBS or line in ROOT.commands
+    if not named:
+        parsed(words_of(line))
 
 
 def test_the_documents_are_found() -> None:

@@ -547,6 +547,18 @@ def test_the_kept_help_is_printed_before_anything_is_loaded() -> None:
     assert done.stdout == HELP.read_text()
 
 
+@pytest.mark.parametrize("words", ["--help", "help environment"])
+def test_a_reader_that_has_seen_enough_is_no_fault_to_tell(words: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m operator_cli {words} | true"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+
+
 def test_help_is_a_page_of_exit_codes_and_environment_variables() -> None:
     codes = document(run("help", "exit-codes", "--json"))["entries"]
     assert [each["name"] for each in codes] == ["0", "1", "2", "3", "130"]
