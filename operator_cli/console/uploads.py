@@ -12,7 +12,7 @@ from operator_cli.answers import PartAddresses, UploadTicket
 from operator_cli.console.bodies import announced, blocks, read_model
 from operator_cli.console.bucket import Bucket
 from operator_cli.console.problems import Problem
-from operator_cli.console.upstream import Upstream, refusal
+from operator_cli.console.upstream import Upstream
 from operator_cli.output import printable
 from operator_cli.resumption import Resumption
 from operator_cli.uploads import GONE
@@ -87,7 +87,7 @@ class UploadCalls:
         if ticket.url is None and ticket.part_bytes is None:
             raise Problem(502, "bad_gateway", "The service did not say how to send the data set.")
         if new.visibility is not None:
-            await self._require("PATCH", f"/uploads/{ticket.upload_id}", {"visibility": new.visibility})
+            await self._upstream.require("PATCH", f"/uploads/{ticket.upload_id}", {"visibility": new.visibility})
         upload = Upload(subject=subject, new=new, ticket=ticket, resumption=resumption)
         self._uploads.pop(ticket.upload_id, None)
         self._uploads[ticket.upload_id] = upload
@@ -120,7 +120,7 @@ class UploadCalls:
             etags = upload.resumption.of_upload(upload.ticket.upload_id)
             named = [{"number": number, "etag": etags[number]} for number in sorted(etags)]
             try:
-                await self._require("POST", f"/uploads/{upload.ticket.upload_id}/complete", {"parts": named})
+                await self._upstream.require("POST", f"/uploads/{upload.ticket.upload_id}/complete", {"parts": named})
             except Problem as problem:
                 if problem.code in GONE:
                     self._forget(upload)
@@ -162,11 +162,6 @@ class UploadCalls:
         etag = await self._bucket.put(url, blocks(request, length), length)
         upload.resumption.of_upload(upload_id)
         upload.resumption.keep(number, etag)
-
-    async def _require(self, method: str, target: str, body: Any) -> None:
-        response = await self._upstream.send(method, target, body=body)
-        if not response.is_success:
-            raise refusal(response)
 
     async def _upload(self, request: Request) -> Upload:
         """The upload that is named, when it was begun here by whoever is signed in now."""

@@ -6,9 +6,11 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpx
+import tenacity
 from pydantic import BaseModel, ValidationError
 
 from operator_cli.answers import Problem as ProblemDocument
+from operator_cli.api import ATTEMPTS, LONGEST_PAUSE, TRANSIENT
 from operator_cli.console.problems import Problem, SignedOut, of_failure
 from operator_cli.environments import Environment
 from operator_cli.errors import CliError
@@ -79,13 +81,27 @@ class Upstream:
             raise Problem(502, "bad_gateway", "The service's answer leads elsewhere; it was not followed.")
         return response
 
-    async def call(
-        self, method: str, target: str, answer: type[Model], body: Any = None, headers: Mapping[str, str] = NONE
-    ) -> Model:
-        """The answer to a request, checked. Raises Problem when the service refuses or fails."""
+    async def require(self, method: str, target: str, body: Any = None, headers: Mapping[str, str] = NONE) -> httpx.Response:
+        """The answer to a request that may be repeated without harm, when it is a success. Raises Problem."""
+        retrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE),
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Problem) and error.status in TRANSIENT),
+            reraise=True,
+        )
+        return await retrying(self._require, method, target, body, headers)
+
+    async def _require(self, method: str, target: str, body: Any, headers: Mapping[str, str]) -> httpx.Response:
         response = await self.send(method, target, body=body, headers=headers)
         if not response.is_success:
             raise refusal(response)
+        return response
+
+    async def call(
+        self, method: str, target: str, answer: type[Model], body: Any = None, headers: Mapping[str, str] = NONE
+    ) -> Model:
+        """The answer as `require` gives it, checked."""
+        response = await self.require(method, target, body, headers)
         try:
             return answer.model_validate_json(response.content)
         except ValidationError:
@@ -132,7 +148,7 @@ def refusal(response: httpx.Response) -> Problem:
     status = response.status_code
     detail = document.detail or document.title or f"The service answered {status}."
     return Problem(
-        status if status < 500 else 502,
+        502 if status == httpx.codes.INTERNAL_SERVER_ERROR else status,
         document.code or f"http_{status}",
         detail,
         request_id=document.request_id or response.headers.get("x-request-id"),

@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import time
+from collections import deque
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -316,3 +317,21 @@ def test_no_answer_about_an_upload_holds_a_secret(console: Any, service: Service
         text = answer.text + str(answer.headers)
         for secret in ("presigned-secret", "X-Amz", signed_in.access_token, str(signed_in.refresh_token), service.keys[0]):
             assert secret not in text
+
+
+def test_what_can_be_repeated_is_repeated(
+    console: Any, service: Service, server: Any, reply: Any, refuse: Any, signed_in: Tokens, upload_id: str
+) -> None:
+    """Putting a large upload together may take longer than one call may."""
+    begun = console.page.post("/console/uploads", json=FILE).json()
+    _send(console, begun, 1, 2, 3)
+    server.routes["POST", f"/uploads/{upload_id}/complete"] = deque([refuse(504, "timeout", "Too long."), reply(200, {})])
+    assert console.page.post(f"/console/uploads/{upload_id}/complete").status_code == 200
+    assert len(server.requests("POST", f"/uploads/{upload_id}/complete")) == 2
+    # What was not put together can still be.
+    begun = console.page.post("/console/uploads", json=FILE).json()
+    _send(console, begun, 1, 2, 3)
+    server.routes["POST", f"/uploads/{upload_id}/complete"] = refuse(503, "busy", "Busy.")
+    answer = console.page.post(f"/console/uploads/{upload_id}/complete")
+    assert (answer.status_code, answer.json()["code"]) == (503, "busy")
+    assert console.page.post("/console/uploads", json=FILE).json()["received"] == [1, 2, 3]
