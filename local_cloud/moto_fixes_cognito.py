@@ -8,7 +8,7 @@ from moto.cognitoidp.exceptions import ResourceNotFoundError
 from moto.cognitoidp.responses import CognitoIdpResponse
 from moto.core.responses import ActionResult, EmptyResult
 
-from local_cloud import moto_fixes_factors
+from local_cloud import moto_fixes_factors, moto_mails
 from local_cloud.moto_patching import add, replace
 
 
@@ -159,4 +159,5 @@ FIXES: tuple[Callable[[], None], ...] = (
     forget_second_factors,
     know_people_in_any_case,
     *moto_fixes_factors.FIXES,
+    *moto_mails.FIXES,
 )

@@ -25,7 +25,7 @@ from moto.cognitoidp.exceptions import (
 )
 from moto.core.exceptions import JsonRESTError
 
-from local_cloud import totp
+from local_cloud import moto_mails, totp
 from local_cloud.moto_patching import replace
 
 NEW_PASSWORD, CODE, SETUP = "NEW_PASSWORD_REQUIRED", "SOFTWARE_TOKEN_MFA", "MFA_SETUP"
@@ -268,6 +268,7 @@ def reset_passwords_by_code() -> None:
             user = self.admin_get_user(user_pool_id, username)
             user.confirmation_code = f"{secrets.randbelow(10**6):06}"
             user.confirmation_ends = time.time() + RESET_CODE_SECONDS
+            moto_mails.send(user, f"Your code to set a new password is {user.confirmation_code}")
 
         return admin_reset_user_password
 

@@ -16,7 +16,6 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from joserfc import jwt
 from joserfc.jwk import KeySet
-from moto.cognitoidp.models import cognitoidp_backends
 
 from local_cloud import moto_fixes_factors, totp
 from tests.local_cloud.login_browser import PASSWORD, Browser, Form, make_pool, refused, require, running
@@ -148,11 +147,14 @@ def test_a_wrong_code_enrols_nothing(browser: Browser, person: str, cognito: Any
 
 
 def test_a_newcomer_replaces_the_given_password_and_then_sets_up_a_second_factor(
-    browser: Browser, cognito: Any, clock: Clock
+    browser: Browser, cognito: Any, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = f"newcomer-{secrets.token_hex(4)}"
-    cognito.admin_create_user(UserPoolId=browser.login.user_pool_id, Username=name, TemporaryPassword=PASSWORD)
-    form = browser.step(browser.page(), username=name, password=PASSWORD)
+    name = f"newcomer-{secrets.token_hex(4)}@example.org"
+    attributes = [{"Name": "email", "Value": name}]
+    cognito.admin_create_user(UserPoolId=browser.login.user_pool_id, Username=name, UserAttributes=attributes)
+    mail = re.search(rf"Mail to {name}: Your username is {name} and your temporary password is (\S+)\n", capsys.readouterr().out)
+    assert mail
+    form = browser.step(browser.page(), username=name, password=mail[1])
     answer = browser.submit(form, password=NEW_PASSWORD, password_again=NEW_PASSWORD)
     page = browser.http.get(answer.headers["location"]).text
     done = browser.submit(Form(page), code=totp.code_of(secret_of(page), clock.step()))
@@ -293,21 +295,22 @@ def test_who_is_disabled_after_the_password_does_not_get_in_with_the_code(
     assert browser.submit(form, code=totp.code_of(enrolled, clock.step() + 1)).status_code == 400
 
 
-def mailed_code(login: SimpleNamespace, person: str) -> str:
-    for region in cognitoidp_backends.values():
-        for backend in region.values():
-            if login.user_pool_id in backend.user_pools:
-                return backend.user_pools[login.user_pool_id].users[person].confirmation_code or ""
-    pytest.fail("no such pool")
+@pytest.fixture
+def mailed_code(cognito: Any, login: SimpleNamespace, person: str, clock: Clock, capsys: pytest.CaptureFixture[str]) -> str:
+    """What was mailed to the person, whose password an administrator has reset."""
+    capsys.readouterr()
+    cognito.admin_reset_user_password(UserPoolId=login.user_pool_id, Username=person)
+    mail = re.search(rf"Mail to {person}: Your code to set a new password is ([0-9]{{6}})\n", capsys.readouterr().out)
+    assert mail
+    return mail[1]
 
 
 def test_a_password_that_an_administrator_reset_is_set_anew_with_the_mailed_code(
-    browser: Browser, person: str, enrolled: str, cognito: Any, clock: Clock
+    browser: Browser, person: str, enrolled: str, mailed_code: str, clock: Clock
 ) -> None:
-    cognito.admin_reset_user_password(UserPoolId=browser.login.user_pool_id, Username=person)
     form = browser.step(browser.page(), username=person, password=PASSWORD)
     assert form.action == "/login/reset"
-    code = mailed_code(browser.login, person)
+    code = mailed_code
     new = {"password": NEW_PASSWORD, "password_again": NEW_PASSWORD}
     assert browser.submit(form, code=f"{(int(code) + 1) % 10**6:06}", **new).status_code == 401
     assert browser.submit(form, code=code, password=NEW_PASSWORD, password_again="other").status_code == 400
@@ -320,12 +323,13 @@ def test_a_password_that_an_administrator_reset_is_set_anew_with_the_mailed_code
     assert browser.submit(browser.page(), username=person, password=PASSWORD).status_code == 401
 
 
-def test_a_mailed_code_is_used_once_and_ends_after_an_hour(browser: Browser, person: str, cognito: Any, clock: Clock) -> None:
-    cognito.admin_reset_user_password(UserPoolId=browser.login.user_pool_id, Username=person)
+def test_a_mailed_code_is_used_once_and_ends_after_an_hour(
+    browser: Browser, person: str, mailed_code: str, cognito: Any, clock: Clock
+) -> None:
     confirm = {
         "ClientId": browser.login.client_id,
         "Username": person,
-        "ConfirmationCode": mailed_code(browser.login, person),
+        "ConfirmationCode": mailed_code,
         "Password": NEW_PASSWORD,
     }
     clock.now += 3600
