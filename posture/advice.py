@@ -23,7 +23,8 @@ API: Mapping[str, str] = {
     "content_digest_invalid": _PROGRAMS,
     "content_digest_mismatch": "The body changed on its way: repeat it. If it stays, a proxy changes it.",
     "external_user": "Reset the second factor at the identity provider of that person.",
-    "forbidden": "`heartmapctl whoami` shows your groups, which an administrator can change. With the reason `sign_in_too_old`: `heartmapctl login`, then repeat it.",
+    "forbidden": "`heartmapctl whoami` shows your groups, which an administrator can change. With the reason "
+    "`sign_in_too_old`: `heartmapctl login`, then repeat it.",
     "head_too_large": "Shorten the headers or the parameters.",
     "idempotency_key_in_use": "Wait for the other call, then repeat this one.",
     "idempotency_key_reused": "Give each new request a key of its own. `heartmapctl` does so by itself.",

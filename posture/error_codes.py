@@ -1,13 +1,13 @@
 """The codes that the code base answers with, read from its sources: who raises an error writes its code there."""
 
 import ast
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-_CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+NAMED: Mapping[str, int] = MappingProxyType({})
 
 
 class Raised(NamedTuple):
@@ -23,32 +23,24 @@ class Raised(NamedTuple):
     step: str
 
 
-def raised(pattern: str, *names: str) -> Iterator[Raised]:
-    """Every error of these kinds in the files of a pattern. A kind takes its code by its place, after a status and a title.
+def raised(pattern: str, places: Mapping[str, int] = NAMED) -> Iterator[Raised]:
+    """Every error in the files of a pattern. ``places`` are its kinds, and which of their arguments is the code.
 
-    Without names, every call that has an argument named `code` makes an error.
+    Without, every call with an argument that is named `code` makes an error.
     """
     for path in sorted(ROOT.glob(pattern)):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
-                yield from _of_call(path.relative_to(ROOT).as_posix(), node, names)
+                yield from _of_call(path.relative_to(ROOT).as_posix(), node, places)
 
 
-def _of_call(file: str, node: ast.Call, names: tuple[str, ...]) -> Iterator[Raised]:
+def _of_call(file: str, node: ast.Call, places: Mapping[str, int]) -> Iterator[Raised]:
     named = {each.arg: each.value for each in node.keywords}
-    step = _text(named.get("next_step"))
-    if not names and "code" in named:
-        yield from _each(file, named["code"], _text(node.args[0] if node.args else None), step)
-    elif ast.unparse(node.func).rpartition(".")[2] in names:
-        place = next((index for index, each in enumerate(node.args) if _may_be_code(each)), None)
-        if place is not None:
-            text = node.args[place + 1] if len(node.args) > place + 1 else None
-            yield from _each(file, node.args[place], _text(text), step)
-
-
-def _may_be_code(node: ast.expr) -> bool:
-    """A status is a number, and a title begins with a capital."""
-    return not isinstance(node, ast.Constant) or (isinstance(node.value, str) and _CODE.fullmatch(node.value) is not None)
+    if not places and "code" in named:
+        yield from _each(file, named["code"], _text(node.args[0] if node.args else None), _text(named.get("next_step")))
+    place = places.get(ast.unparse(node.func).rpartition(".")[2], len(node.args))
+    if place < len(node.args):
+        yield from _each(file, node.args[place], _text(node.args[place + 1] if place + 1 < len(node.args) else None), "")
 
 
 def _each(file: str, code: ast.expr, text: str, step: str) -> Iterator[Raised]:

@@ -17,12 +17,17 @@ from posture.error_codes import ROOT, Raised, raised
 PAGE = ROOT / "docs/troubleshooting.md"
 SERVICE_PAGE = ROOT / "docs/service.md"
 
+# Which argument of each kind of error is its code.
+OF_FUNCTIONS = {"Problem": 2}
+OF_JOBS = {"JobFailed": 0, "Refused": 0}
+OF_CONSOLE = {"Problem": 1, "__init__": 1}
+
 Row = tuple[str, ...]
 
 HEAD = """# Troubleshooting
 
 Every code that anything of this project answers with, and what to do about it. `heartmapctl` shows it in the second line of an
-error, the console beside the message, and the API as `code` of a problem document. This page is made from the sources by `make docs`.
+error, the console beside the message, and the API as `code` of a problem document. The sources make the page: `make docs`.
 
 ## First
 
@@ -49,17 +54,17 @@ def service_codes() -> dict[str, str]:
 
 def function_codes() -> dict[str, str]:
     """Those of the functions that answer beside the service: keys, users, audit, credentials for IAM roles."""
-    return _by_code(raised("lambda_*/*.py", "Problem"))
+    return _by_code(raised("lambda_*/*.py", OF_FUNCTIONS))
 
 
 def job_codes() -> dict[str, str]:
     """Those of uploads and analyses that failed, apart from what is wrong with a data set."""
-    found = _by_code(raised("heartmap_service/*.py", "JobFailed", "Refused"))
+    found = _by_code(raised("heartmap_service/*.py", OF_JOBS))
     return {code: text for code, text in found.items() if code not in SENTENCES}
 
 
 def console_codes() -> dict[str, str]:
-    return _by_code(raised("operator_cli/console/*.py", "Problem", "__init__"))
+    return _by_code(raised("operator_cli/console/*.py", OF_CONSOLE))
 
 
 def program_errors() -> list[Raised]:
@@ -152,9 +157,9 @@ def render() -> str:
         ),
         _section(
             "Why the authorizer refused",
-            "For administrators: the `reason` in the audit trail (`heartmapctl audit search --reason REASON`). To callers it is told "
-            "with a 403 only; `sign_in_too_old` (sign in again with `heartmapctl login`, then repeat it) and `key_source` (the key may "
-            "not be used from that address) say what to do.",
+            "For administrators: the `reason` in the audit trail (`heartmapctl audit search --reason REASON`). Callers are told "
+            "it with a 403 only, of which two say what to do: `sign_in_too_old` (`heartmapctl login`, then repeat it) and "
+            "`key_source` (the key may not be used from that address).",
             ("reason", "what was wrong"),
             ((f"`{code}`", text) for code, text in reason_rows()),
         ),
