@@ -1,9 +1,11 @@
 import { lazy, Suspense, useEffect, useRef } from "react";
-import { Navigate, NavLink, Route, Routes, useLocation } from "react-router";
+import { Link, Navigate, NavLink, Route, Routes, useLocation } from "react-router";
 import { roleOf, useCan, useSession } from "./lib/session";
+import { useStore } from "./lib/store";
+import { type Transfer, transfer } from "./lib/upload";
 import { Analyses } from "./pages/Analyses";
 import { Gate, Renewal, SignedOutBar, SignOut } from "./pages/SignIn";
-import { Empty, Loading, Page, Problem } from "./ui";
+import { CliCommand, Empty, Loading, Page, Problem } from "./ui";
 import { Boundary } from "./ui/Boundary";
 import { ThemeSwitch } from "./ui/ThemeSwitch";
 
@@ -47,6 +49,20 @@ function Navigation() {
   );
 }
 
+/** An upload goes on while other pages are open. */
+function UploadNews() {
+  const sent = useStore(transfer);
+  const { pathname } = useLocation();
+  if (!sent || pathname === "/new" || sent.state === "looking" || sent.state === "refused") return null;
+  const how: Partial<Record<Transfer["state"], string>> = { paused: "paused", failed: "stopped", sent: "uploaded" };
+  return (
+    <p className="upload-news">
+      <Link to="/new">{sent.file.name}</Link>:{" "}
+      {how[sent.state] ?? `${Math.floor((sent.done / sent.file.size) * 100)} %`}
+    </p>
+  );
+}
+
 function Who() {
   const { data: session } = useSession();
   if (!session) return null;
@@ -84,7 +100,7 @@ function useFocusOnChange() {
 
 export function App() {
   const main = useFocusOnChange();
-  const { isPending, error } = useSession();
+  const { data: session, isPending, error } = useSession();
   const { pathname } = useLocation();
   return (
     <div className="shell">
@@ -97,18 +113,27 @@ export function App() {
           HeartMAP
         </NavLink>
         <Navigation />
+        <UploadNews />
         <Who />
       </header>
       <main id="main" ref={main} tabIndex={-1}>
         {isPending && <Loading what="the session" />}
-        {error && (
+        {error && !session && (
           <Page title="The console">
             <Problem error={error} />
+            <p>The address that the command prints opens the console once, within ten minutes:</p>
+            <CliCommand words={["console"]} />
           </Page>
+        )}
+        {/* What is on the page stays while the console is away. */}
+        {error && session && (
+          <div className="signed-out">
+            <Problem error={error} />
+          </div>
         )}
         <SignedOutBar />
         <Renewal />
-        {!isPending && !error && (
+        {session && (
           <Boundary of={pathname}>
             <Suspense fallback={<Loading what="the page" />}>
               <Routes>

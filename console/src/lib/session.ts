@@ -54,7 +54,7 @@ export function useSession() {
   return useQuery({
     queryKey: SESSION_KEY,
     queryFn: ({ signal }) => readSession(signal),
-    refetchInterval: (query) => (query.state.data?.sign_in === "waiting" ? 1_000 : 60_000),
+    refetchInterval: ({ state }) => (state.data?.sign_in === "waiting" ? 1_000 : state.error ? 5_000 : 60_000),
   });
 }
 

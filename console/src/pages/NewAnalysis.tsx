@@ -48,7 +48,8 @@ function Run({ models, configuration, upload }: { models: Model[]; configuration
       return api.post<{ analysis_id: string }>("/api/analyses", body, { "Idempotency-Key": keyOf(body) });
     },
     onSuccess: ({ analysis_id }) => {
-      cancel();
+      // Another file may still be on its way.
+      if (transfer.get()?.uploadId === upload?.upload_id) cancel();
       startOver();
       void queries.invalidateQueries({ queryKey: ["analyses"] });
       navigate(`/analyses/${segment(analysis_id)}`);

@@ -131,7 +131,9 @@ export function DataSet() {
       {earlier && (
         <div className="row">
           <h3>{upload?.name ?? earlier}</h3>
-          <Button onPress={() => amend({ earlier: null })}>Choose another</Button>
+          <Button onPress={() => amend({ earlier: null })}>
+            {sent ? `Take ${sent.file.name} instead` : "Choose another"}
+          </Button>
         </div>
       )}
       {chosen.isLoading && <Loading what="the data set" />}
