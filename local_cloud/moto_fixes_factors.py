@@ -325,6 +325,26 @@ def keep_the_time_of_the_sign_in() -> None:
     replace(models.CognitoIdpUserPool, "create_jwt", keep)
 
 
+def tell_addresses() -> None:
+    """Cognito: an identity token tells what the client may read, by default the e-mail address too. moto tells nothing.
+
+    https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-settings-attributes.html
+    """
+
+    def make(original: Any) -> Any:
+        def get_user_extra_data_by_client_id(self: Any, client_id: str, username: str) -> dict[str, Any]:
+            told = original(self, client_id, username)
+            client = self.clients.get(client_id)
+            known = self._get_user(username).attribute_lookup
+            if client and not client.get_readable_fields() and "email" in known:
+                told |= {"email": known["email"], "email_verified": known.get("email_verified") == "true"}
+            return told
+
+        return get_user_extra_data_by_client_id
+
+    replace(models.CognitoIdpUserPool, "get_user_extra_data_by_client_id", make)
+
+
 FIXES: tuple[Callable[[], None], ...] = (
     ask_for_second_factors,
     ask_through_one_gate,
@@ -332,4 +352,5 @@ FIXES: tuple[Callable[[], None], ...] = (
     enrol_with_real_codes,
     reset_passwords_by_code,
     keep_the_time_of_the_sign_in,
+    tell_addresses,
 )

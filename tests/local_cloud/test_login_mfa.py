@@ -461,6 +461,8 @@ def test_a_renewal_keeps_the_time_of_the_sign_in(browser: Browser, person: str, 
     clock.now += 1000
     renewed = browser.refresh(tokens["refresh_token"]).json()
     keys = KeySet.import_key_set(browser.http.get("/.well-known/jwks.json").json())
+    identity = jwt.decode(tokens["id_token"], keys, algorithms=["RS256"]).claims
+    assert (identity["email"], identity["email_verified"]) == (person, True)
     for token in (tokens["access_token"], renewed["access_token"], renewed["id_token"]):
         assert jwt.decode(token, keys, algorithms=["RS256"]).claims["auth_time"] == signed_in
 
