@@ -117,7 +117,7 @@ function NoRole({ session }: { session: Session }) {
       </Notice>
       <CliCommand words={["users", "set-group", session.username ?? "USERNAME", "analyst"]} />
       <div className="row">
-        <SignOut />
+        <SignOutButton />
       </div>
     </Page>
   );
@@ -215,8 +215,7 @@ export function SignedOutBar(): ReactNode {
   );
 }
 
-export function SignOut() {
-  const { data: session } = useSession();
+function SignOutButton() {
   const out = useMutation({
     mutationFn: () => api.post("/console/sign-out"),
     // A new page knows nothing of what the old one held.
@@ -227,10 +226,19 @@ export function SignOut() {
       <Button onPress={() => out.mutate()} isPending={out.isPending}>
         {out.isPending ? "Signing out …" : "Sign out"}
       </Button>
+      {out.isError && <Problem error={out.error} />}
+    </>
+  );
+}
+
+export function SignOut() {
+  const { data: session } = useSession();
+  return (
+    <>
+      <SignOutButton />
       {session?.subject && (
         <Copy text={session.subject} label="Copy my id, for others to share with me" shown="Copy my id" />
       )}
-      {out.isError && <Problem error={out.error} />}
     </>
   );
 }

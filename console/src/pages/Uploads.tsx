@@ -193,11 +193,16 @@ function useColumns(open: (id: string) => void): TableColumn<UploadOverview>[] {
       },
       {
         id: "owner",
-        header: "Owner",
-        value: (each) => ownerName(each.owner, subject),
-        cell: (each) => <span title={each.owner}>{ownerName(each.owner, subject)}</span>,
+        header: "Owner, visible to",
+        value: (each) => `${ownerName(each.owner, subject)} ${visibleTo(each.visibility, subject)}`,
+        cell: (each) => (
+          <>
+            <span title={each.owner}>{ownerName(each.owner, subject)}</span>
+            <br />
+            <span className="hint">{visibleTo(each.visibility, subject)}</span>
+          </>
+        ),
       },
-      { id: "visible", header: "Visible to", value: (each) => visibleTo(each.visibility, subject) },
       {
         id: "actions",
         header: "Actions",
