@@ -11,17 +11,21 @@ export function Groups({
   title,
   name,
   groups,
-  coloured,
+  palette,
 }: {
   title: string;
   name: string;
   groups: Sized[];
-  coloured: boolean;
+  /** The groups in the order of their colours; null where they have none. */
+  palette: readonly string[] | null;
 }) {
   const theme = useTheme();
   const all = groups.reduce((sum, { cells }) => sum + cells, 0);
   const most = Math.max(1, ...groups.map(({ cells }) => cells));
-  const rows = groups.map((group, code) => ({ ...group, code }));
+  const rows = groups.map((group) => {
+    const code = palette?.indexOf(group.name) ?? -1;
+    return { ...group, colour: code < 0 ? null : categoryColour(code, theme) };
+  });
   return (
     <Panel title={title}>
       <DataTable
@@ -36,7 +40,7 @@ export function Groups({
             value: (row) => (/^\d+$/.test(row.name) ? Number(row.name) : row.name),
             cell: (row) => (
               <span className="group-name">
-                {coloured && <Swatch colour={categoryColour(row.code, theme)} />}
+                {row.colour && <Swatch colour={row.colour} />}
                 {row.name}
               </span>
             ),
@@ -46,7 +50,7 @@ export function Groups({
             id: "share",
             header: "Share",
             value: (row) => row.cells / all,
-            cell: (row) => `${((100 * row.cells) / all).toFixed(1)} %`,
+            cell: (row) => `${((100 * row.cells) / all).toFixed(1)}\u00a0%`,
             number: true,
           },
           {
@@ -54,9 +58,7 @@ export function Groups({
             header: "Chart",
             value: (row) => row.cells,
             sortable: false,
-            cell: (row) => (
-              <Meter share={row.cells / most} colour={coloured ? css(categoryColour(row.code, theme)) : undefined} />
-            ),
+            cell: (row) => <Meter share={row.cells / most} colour={row.colour ? css(row.colour) : undefined} />,
           },
         ]}
       />

@@ -35,7 +35,14 @@ export function ResultParts({ analysis, model }: { analysis: Analysis; model: Mo
       {error && <Problem error={error} />}
       {results && <Kept summary={results.summary} model={model} />}
       {mapped && <Explore id={id} gene={gene} onGene={setGene} place={embedding} />}
-      {results && <Found id={id} results={results} coloured={Boolean(cells.data)} onGene={cells.data ? show : null} />}
+      {results && (
+        <Found
+          id={id}
+          results={results}
+          palette={cells.data?.cells.categories[0]?.categories ?? null}
+          onGene={cells.data?.cells.genes.length ? show : null}
+        />
+      )}
     </>
   );
 }
@@ -44,12 +51,12 @@ export function ResultParts({ analysis, model }: { analysis: Analysis; model: Mo
 function Found({
   id,
   results: { files, summary },
-  coloured,
+  palette,
   onGene,
 }: {
   id: string;
   results: Results;
-  coloured: boolean;
+  palette: readonly string[] | null;
   onGene: ((gene: string) => void) | null;
 }) {
   const has = (name: string) => files.some((file) => file.name === name);
@@ -58,10 +65,10 @@ function Found({
     <>
       <div className="columns">
         {summary.clusters.length > 0 && (
-          <Groups title="Clusters" name="Cluster" groups={summary.clusters} coloured={coloured} />
+          <Groups title="Clusters" name="Cluster" groups={summary.clusters} palette={palette} />
         )}
         {summary.chambers.length > 0 && (
-          <Groups title="Chambers" name="Chamber" groups={summary.chambers} coloured={false} />
+          <Groups title="Chambers" name="Chamber" groups={summary.chambers} palette={null} />
         )}
       </div>
       {has("marker_genes.csv") && <Markers id={id} onGene={onGene} />}

@@ -98,7 +98,7 @@ export function Sizes({ a, b }: { a: Side; b: Side }) {
           title={`Clusters of ${name}`}
           name={`Cluster of ${name}`}
           groups={side.results.summary.clusters}
-          coloured={false}
+          palette={null}
         />
       ))}
     </div>

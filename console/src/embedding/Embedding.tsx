@@ -131,7 +131,9 @@ export function Embedding({ cells: given, arrived, gene, expression, onGene, gen
             })
           }
         />
-        <GeneSearch genes={cells.genes} value={gene} onChange={(name) => change(() => onGene(name))} />
+        {cells.genes.length > 0 && (
+          <GeneSearch genes={cells.genes} value={gene} onChange={(name) => change(() => onGene(name))} />
+        )}
         {gene !== null && (
           <Button onPress={() => change(() => onGene(null))}>Back to {column?.name ?? "groups"}</Button>
         )}
@@ -332,7 +334,7 @@ function Table({
                   id: "expressing",
                   header: "Cells with it",
                   value: (row: Row) => row.expressing,
-                  cell: (row: Row) => `${(100 * row.expressing).toFixed(1)} %`,
+                  cell: (row: Row) => `${(100 * row.expressing).toFixed(1)}\u00a0%`,
                   number: true,
                 },
               ]
