@@ -163,6 +163,8 @@ function draw(
       height: HEIGHT,
       ms: 1,
       legend: { show: false },
+      // Half of the last label stands beyond the last bar.
+      padding: [null, 28, null, null],
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false, dist: 6 } },
       scales: { x: { range: [first, end] }, y: { range: (_, __, most) => [0, Math.max(1, most)] } },
       axes: [
