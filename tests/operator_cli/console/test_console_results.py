@@ -72,7 +72,7 @@ def test_cells_come_as_columns(console: Any, results: Any, signed_in: Tokens, an
     assert (chamber["categories"], codes.tolist()) == (["LV", "<b>RA</b>"], [0, 1, 65535])
 
 
-MATRIX = scipy.sparse.random(700, 90, 0.1, "csr", np.float32, random_state=1)
+MATRIX = scipy.sparse.csr_matrix(np.where(np.random.default_rng(1).random((700, 90)) < 0.1, 1.5, 0).astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,8 @@ def test_expression_is_that_of_the_matrix(tmp_path: Path, monkeypatch: pytest.Mo
         program.write_expression(file, tmp_path)
     calls = ResultCalls(None, None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     dense = matrix.toarray() if scipy.sparse.issparse(matrix) else matrix
-    with h5py.File(tmp_path / "content") as file:
-        names = file["var/index"].asstr()[:]
-    for index, name in enumerate(names):
-        assert np.frombuffer(calls._column(tmp_path, name), "<f4").tolist() == dense[:, index].astype(np.float32).tolist()
+    for index, name in enumerate((GENES + [f"G{n}" for n in range(len(GENES), dense.shape[1])])[: dense.shape[1]]):
+        assert np.frombuffer(calls._column(tmp_path, name) or b"", "<f4").tolist() == dense[:, index].astype(np.float32).tolist()
     assert calls._column(tmp_path, "none such") is None
 
 
@@ -151,11 +149,11 @@ def _huge(file: h5py.File) -> None:
     file.create_dataset("obsm/X_umap", (10**12, 2), "f4", chunks=(1000, 2))
 
 
-def _outside(file: h5py.File) -> None:
+def _outside(file: Any) -> None:
     file["X/indices"][0] = 400
 
 
-def _backwards(file: h5py.File) -> None:
+def _backwards(file: Any) -> None:
     file["X/indptr"][1] = 4
 
 
