@@ -185,7 +185,7 @@ function Calls({ record }: { record: KeyRecord }) {
           from <code>{range}</code>
         </li>
       ))}
-      {record.signed && <li>signed alone</li>}
+      {record.signed && <li>signed only</li>}
     </ul>
   );
 }
