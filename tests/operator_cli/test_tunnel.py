@@ -182,8 +182,9 @@ def start() -> Iterator[Callable[..., Running]]:
 
     yield begin
     for each in started:
-        each.process.kill()
-        each.process.wait()
+        # In order, so that a test that fails leaves nothing behind.
+        each.process.terminate()
+        each.process.communicate(timeout=60)
 
 
 def call(port: int, bundle: Path) -> bytes:
