@@ -75,7 +75,7 @@ export function Embedding({ cells: given, arrived, gene, expression, onGene, gen
   const [pointed, setPointed] = useState<Pointed | null>(null);
   const [labels, setLabels] = useState(true);
   const chosen = useRef(0);
-  const first = useRef(true);
+  const latest = useRef(0);
 
   const column = cells.categories.find(({ name }) => name === columnName) ?? cells.categories[0];
   const values = expression !== null && expression.gene === gene ? expression.values : null;
@@ -100,13 +100,16 @@ export function Embedding({ cells: given, arrived, gene, expression, onGene, gen
   // biome-ignore lint/correctness/useExhaustiveDependencies: a change of colours is what is measured, not one of the camera
   const timed: Timed | null = useMemo(() => {
     if (!given) return null;
-    const name = first.current ? "embedding:draw" : "embedding:colour";
-    return { name, since: Math.max(arrived, chosen.current, values && expression ? expression.arrived : 0) };
+    const name = latest.current === 0 ? "embedding:draw" : "embedding:colour";
+    const there = Math.max(arrived, chosen.current, values && expression ? expression.arrived : 0);
+    // Another theme brings nothing new: its change begins now.
+    const since = there === latest.current ? performance.now() : there;
+    latest.current = there;
+    return { name, since };
   }, [colours, given]);
 
   const change = (how: () => void) => {
     chosen.current = performance.now();
-    first.current = false;
     setPointed(null);
     how();
   };
