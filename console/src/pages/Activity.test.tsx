@@ -101,7 +101,7 @@ test("a record says everything, and what its reason means, as text", async () =>
   page(() => ({ records: [record(1, { name })] }));
   fireEvent.click(await screen.findByRole("button", { name: /, details$/ }));
   const dialog = within(await screen.findByRole("dialog"));
-  expect(dialog.getByText("none of the caller's groups or scopes opens the route.")).toBeTruthy();
+  expect(dialog.getByText("None of the caller's groups or scopes opens the route.")).toBeTruthy();
   expect(dialog.getByText(name)).toBeTruthy();
   expect(dialog.getByRole("link", { name: "Only request_id request-1" })).toBeTruthy();
 });

@@ -78,7 +78,7 @@ function NextStep({ step }: { step: string }) {
       {words && <div className="check-detail">{words}</div>}
       <div className="command">
         {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by the keyboard (WCAG 2.1.1) */}
-        <section tabIndex={0} aria-label="The command that repairs it">
+        <section tabIndex={0} aria-label={`In a terminal: ${command}`}>
           <code>{command}</code>
         </section>
         <Copy text={command} label={`Copy ${command}`} />

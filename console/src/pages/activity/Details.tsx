@@ -27,7 +27,7 @@ export function Details({
           {record.decision && <State state={record.decision} />}
           <strong>{record.reason}</strong>
         </p>
-        {meaning && <p>{meaning}.</p>}
+        {meaning && <p>{`${meaning.charAt(0).toUpperCase()}${meaning.slice(1)}.`}</p>}
         <dl className="facts">
           {fields.map(([name, value]) => (
             <div key={name} className="fact">
