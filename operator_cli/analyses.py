@@ -34,6 +34,11 @@ def show(api: Api, analysis_id: str) -> Analysis:
     return api.call("GET", f"/analyses/{analysis_id}", Analysis)
 
 
+def share(api: Api, analysis_id: str, visibility: str | list[str]) -> Analysis:
+    """Say who may see an analysis and its results."""
+    return api.call("PATCH", f"/analyses/{analysis_id}", Analysis, {"visibility": visibility}, repeatable=True)
+
+
 def every(api: Api, limit: int, wanted: Callable[[Analysis], bool] | None = None) -> list[Analysis]:
     """The newest analyses that this user may see, or those of them that are wanted."""
     return pages(api, "/analyses", Analyses, lambda page: page.analyses, limit, wanted)

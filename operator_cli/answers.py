@@ -95,6 +95,7 @@ class Analysis(_Answer):
     estimate: Estimate | None = None
     analysis_type: str | None = None
     owner: str | None = None
+    visibility: str | list[str] | None = None
     created_at: str | None = None
     finished_at: str | None = None
     position: int | None = None

@@ -73,6 +73,7 @@ class Command:
             ("stage", analysis.stage),
             ("progress", None if analysis.progress is None else f"{analysis.progress:.0%}"),
             ("estimate", _estimate(analysis.estimate)),
+            ("visible to", _who(analysis.visibility)),
             ("error", (analysis.error.detail or analysis.error.code) if analysis.error else None),
         ]
         self.output.result(analysis.document(), lambda: self.output.fields([row for row in rows if row[1] is not None]))

@@ -37,7 +37,7 @@ def _of(names: str, each: str | None = None) -> Document:
 _SESSION = _of("environment api username email groups subject signed_in_at expires_at stored_in missing")
 _OVERVIEW = "analysis_id state stage progress error analysis_type owner visibility created_at finished_at"
 _ANALYSIS = _of(f"{_OVERVIEW} upload_id options config_version started_at attempt estimate position")
-_UPLOAD = _of("upload_id state code detail name bytes owner visibility created_at expires_at")
+_UPLOAD = "upload_id state code detail name bytes owner visibility created_at expires_at estimates"
 _KEY = "key_id name scopes source_ranges signed expires_at revoked_at replaced_by last_used_at"
 _USER = "username subject email groups enabled status mfa created_at changed_at"
 _RECORD = "time stream event decision reason request_id source_ip method route action principal groups key_id subject"
@@ -49,13 +49,14 @@ DOCUMENTS: Mapping[str, Document] = {
     "whoami": _SESSION,
     "token": _of("access_token expires_at"),
     "upload": _of("upload_id state"),
-    "uploads list": _of(" ".join(_UPLOAD.fields), each="uploads"),
-    "uploads share": _UPLOAD,
+    "uploads list": _of(_UPLOAD, each="uploads"),
+    "uploads share": _of(f"{_UPLOAD} dataset source part_bytes parts parts_received"),
     "analyze": _of(f"{' '.join(_ANALYSIS.fields)} files summary"),
     "results": _of("analysis_id files summary"),
     "jobs list": _of(_OVERVIEW, each="analyses"),
     "jobs show": _ANALYSIS,
     "jobs watch": _ANALYSIS,
+    "jobs share": _ANALYSIS,
     "jobs cancel": _ANALYSIS,
     "config show": _of(_CONFIG),
     "config set": _of(f"{_CONFIG} changes"),

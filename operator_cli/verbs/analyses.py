@@ -13,6 +13,7 @@ from operator_cli.verbs.options import (
     JsonOption,
     LimitOption,
     OutputOption,
+    SharedWithArgument,
     VisibilityOption,
 )
 from operator_cli.vocabulary import AnalysisState, AnalysisType
@@ -145,6 +146,29 @@ def jobs_watch(
     command = options.command(context, environment, as_json)
     with command.service() as (api, _):
         found = analyses.follow(api, command.output, analysis_id)
+    command.show_analysis(found)
+
+
+@jobs.command("share")
+def jobs_share(
+    context: typer.Context,
+    analysis: AnalysisArgument,
+    visibility: SharedWithArgument,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say who may see an analysis and its results. A person's principal is the subject of their `heartmapctl whoami --json`.
+
+    \b
+    heartmapctl jobs share 01J8ZQ4Y7M3W5X9K2B6C1D0EFG shared
+    """
+    from operator_cli import analyses, uploads
+
+    analysis_id = options.analysis_id(analysis)
+    seen_by = uploads.parse_visibility(visibility)
+    command = options.command(context, environment, as_json)
+    with command.service() as (api, _):
+        found = analyses.share(api, analysis_id, seen_by or "private")
     command.show_analysis(found)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from operator_cli.errors import WrongUse
 from operator_cli.verbs import options
-from operator_cli.verbs.options import EnvironmentOption, JsonOption, LimitOption, VisibilityOption
+from operator_cli.verbs.options import EnvironmentOption, JsonOption, LimitOption, SharedWithArgument, VisibilityOption
 
 app = typer.Typer()
 uploads_app = typer.Typer(help="Data sets on the server.")
@@ -80,12 +80,7 @@ def uploads_list(
 def uploads_share(
     context: typer.Context,
     upload_id: Annotated[str, typer.Argument(metavar="UPLOAD", help="The id of an upload.", show_default=False)],
-    visibility: Annotated[
-        str,
-        typer.Argument(
-            metavar="WITH", help="private, shared, or the principals to name, separated by commas.", show_default=False
-        ),
-    ],
+    visibility: SharedWithArgument,
     environment: EnvironmentOption = None,
     as_json: JsonOption = False,
 ) -> None:

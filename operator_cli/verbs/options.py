@@ -33,6 +33,10 @@ VisibilityOption = Annotated[
     ),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", metavar="N", help="How many to show.", min=1, max=10_000)]
+SharedWithArgument = Annotated[
+    str,
+    typer.Argument(metavar="WITH", help="private, shared, or the principals to name, separated by commas.", show_default=False),
+]
 AnalysisArgument = Annotated[str, typer.Argument(metavar="ANALYSIS", help="The id of an analysis.", show_default=False)]
 
 

@@ -173,6 +173,16 @@ def test_uploads_are_listed_page_by_page_and_shared(service: Any, upload_id: str
     assert changed.json == {"visibility": "shared"}
 
 
+def test_an_analysis_is_shared_with_those_who_are_named(service: Any, analysis_id: str, reply: Any) -> None:
+    seen_by = ["5f0d3c1e-0c4c-4b5e-9a6e-2f4ad9f3c001", "someone"]
+    shared = {"analysis_id": analysis_id, "state": "succeeded", "visibility": seen_by}
+    service.server.routes["PATCH", f"/analyses/{analysis_id}"] = reply(200, shared)
+    told = run("jobs", "share", analysis_id, ", ".join(seen_by))
+    assert f"visible to  {', '.join(seen_by)}" in told.stdout
+    (changed,) = service.server.requests("PATCH", f"/analyses/{analysis_id}")
+    assert changed.json == {"visibility": seen_by}
+
+
 def test_no_more_is_listed_than_was_asked_for(service: Any, upload_id: str, reply: Any) -> None:
     page = {"uploads": [{"upload_id": upload_id, "state": "accepted"}] * 3, "next_cursor": "more"}
     service.server.routes["GET", "/uploads"] = reply(200, page)
