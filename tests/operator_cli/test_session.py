@@ -49,21 +49,47 @@ def test_without_rotation_the_refresh_token_stays(
 
 
 RENEW = """
+import sys
+
 from operator_cli.environments import load
 from operator_cli.session import Session
 from operator_cli.vocabulary import EnvironmentName
 
-print(Session(load(EnvironmentName.LOCAL)).tokens().access_token)
+session = Session(load(EnvironmentName.LOCAL))
+print("ready", flush=True)
+sys.stdin.readline()
+print(session.tokens().access_token)
 """
 
 
 def renewing() -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", RENEW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """A process that is ready to renew, and does so at the next line that it is given."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", RENEW], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
 def test_eight_processes_renew_once_and_keep_the_session(environment: Environment, expired: Tokens, pool: Any) -> None:
     """The pool takes a refresh token once: a second renewal with it would end the session."""
+    renew = pool.server.routes["POST", "/oauth2/token"]
+
+    def slowly(request: Any) -> Any:
+        reply = renew(request)
+        time.sleep(0.5)
+        return reply
+
+    pool.server.routes["POST", "/oauth2/token"] = slowly
     processes = [renewing() for _ in range(8)]
+    for process in processes:
+        go(process)
     ends = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, ends
     assert len({out for out, _ in ends}) == 1
@@ -101,6 +127,7 @@ def test_a_process_killed_in_the_middle_of_a_renewal_leaves_a_session_that_can_b
 
     pool.server.routes["POST", "/oauth2/token"] = rotate_and_hold
     process = renewing()
+    go(process)
     assert asked.wait(20)
     process.kill()
     process.communicate()
