@@ -41,12 +41,7 @@ class Unreadable(Exception):
 
 def write_cells(file: h5py.File, out: Path) -> None:
     """The embedding and the categories, as docs/console.md describes them: a JSON header, then columns."""
-    umap = _member(_group(file, "obsm"), "X_umap")
-    if umap is None:
-        raise SystemExit(NO_EMBEDDING)
-    points = _dataset(umap)
-    if points.ndim != 2 or points.shape[1] < 2 or points.shape[0] > MOST_CELLS:
-        raise Unreadable("X_umap")
+    points = _embedding(file)
     count = points.shape[0]
     columns: list[tuple[dict[str, Any], bytes]] = [
         ({"name": f"umap_{axis + 1}", "type": "float32"}, points[:, axis].astype("<f4").tobytes()) for axis in (0, 1)
@@ -57,7 +52,7 @@ def write_cells(file: h5py.File, out: Path) -> None:
     for description, data in columns:
         description["offset"] = offset
         offset += len(data) + -len(data) % ALIGNED
-    header = {"cells": count, "columns": [description for description, _ in columns], "genes": _genes(file, count)}
+    header = {"cells": count, "columns": [description for description, _ in columns], "genes": _genes(file)}
     text = json.dumps(header, allow_nan=False).encode()
     text += b" " * (-(4 + len(text)) % ALIGNED)
     with out.open("wb") as stream:
@@ -68,11 +63,10 @@ def write_cells(file: h5py.File, out: Path) -> None:
 
 def write_expression(file: h5py.File, directory: Path) -> None:
     """The matrix gene by gene: where each gene's values start, then the cells and the values. Sorted a slice at a time."""
-    matrix = _member(file, "X")
-    genes = _genes(file, None)
+    matrix, genes, count = _member(file, "X"), _genes(file), _embedding(file).shape[0]
     width = len(genes)
     counts, total = np.zeros(width, np.int64), 0
-    for _, columns, _ in _slices(matrix, width):
+    for _, columns, _ in _slices(matrix, count, width):
         counts += np.bincount(columns, minlength=width)
         total += len(columns)
     if total > MOST_VALUES:
@@ -83,7 +77,7 @@ def write_expression(file: h5py.File, directory: Path) -> None:
     filled = starts[:-1].copy()
     # A stable sort of small numbers is a radix sort.
     narrow = np.uint16 if width <= 2**16 else np.uint32
-    for cells, columns, data in _slices(matrix, width):
+    for cells, columns, data in _slices(matrix, count, width):
         order = np.argsort(columns.astype(narrow), kind="stable")
         ordered = columns[order]
         here = np.bincount(ordered, minlength=width)
@@ -98,13 +92,13 @@ def write_expression(file: h5py.File, directory: Path) -> None:
 Slice = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 
-def _slices(matrix: Any, width: int) -> Iterator[Slice]:
+def _slices(matrix: Any, count: int, width: int) -> Iterator[Slice]:
     """The values that are not zero, some at a time: of which cell, of which gene, how much."""
     if isinstance(matrix, h5py.Group):
-        yield from _sparse_slices(matrix, width)
+        yield from _sparse_slices(matrix, count, width)
         return
     dense = _dataset(matrix)
-    if dense.ndim != 2 or dense.shape[1] != width:
+    if dense.shape != (count, width):
         raise Unreadable("X")
     step = max(1, AT_ONCE // max(width, 1))
     for start in range(0, dense.shape[0], step):
@@ -113,7 +107,7 @@ def _slices(matrix: Any, width: int) -> Iterator[Slice]:
         yield cells + start, genes, block[cells, genes]
 
 
-def _sparse_slices(matrix: h5py.Group, width: int) -> Iterator[Slice]:
+def _sparse_slices(matrix: h5py.Group, count: int, width: int) -> Iterator[Slice]:
     """https://docs.scipy.org/doc/scipy/reference/generated/scipy.sparse.csr_matrix.html"""
     by_gene = str(matrix.attrs.get("encoding-type")) == "csc_matrix"
     if not by_gene and str(matrix.attrs.get("encoding-type")) != "csr_matrix":
@@ -128,7 +122,7 @@ def _sparse_slices(matrix: h5py.Group, width: int) -> Iterator[Slice]:
         first, last = np.searchsorted(starts, start, "right") - 1, np.searchsorted(starts, end, "left")
         major = np.repeat(np.arange(first, last, dtype=np.uint32), np.diff(np.clip(starts[first : last + 1], start, end)))
         cells, genes = (minor, major) if by_gene else (major, minor)
-        if genes.min() < 0 or genes.max() >= width or cells.min() < 0 or cells.max() >= MOST_CELLS:
+        if genes.min() < 0 or genes.max() >= width or cells.min() < 0 or cells.max() >= count:
             raise Unreadable("X")
         yield cells, genes, np.asarray(data[start:end], np.float32)
 
@@ -158,7 +152,18 @@ def _categories(obs: h5py.Group, count: int) -> Iterator[tuple[str, np.ndarray[A
         yield shown, numbers.astype("<u2"), _texts(categories)
 
 
-def _genes(file: h5py.File, cells: int | None) -> list[str]:
+def _embedding(file: h5py.File) -> h5py.Dataset:
+    """Where the cells are drawn."""
+    umap = _member(_group(file, "obsm"), "X_umap")
+    if umap is None:
+        raise SystemExit(NO_EMBEDDING)
+    points = _dataset(umap)
+    if points.ndim != 2 or points.shape[1] < 2 or points.shape[0] > MOST_CELLS:
+        raise Unreadable("X_umap")
+    return points
+
+
+def _genes(file: h5py.File) -> list[str]:
     """The genes' names; none where the matrix is missing or too large to colour by."""
     matrix, var = _member(file, "X"), _group(file, "var")
     if matrix is None:
@@ -167,8 +172,6 @@ def _genes(file: h5py.File, cells: int | None) -> list[str]:
     index = _dataset(_member(var, str(var.attrs.get("_index", "_index"))))
     if values is None or values > MOST_VALUES or len(index) > MOST_GENES:
         return []
-    if cells is not None and not isinstance(matrix, h5py.Group) and _dataset(matrix).shape[0] != cells:
-        raise Unreadable("X")
     return _texts(index)
 
 

@@ -76,7 +76,7 @@ def prepare(environment: Environment, *, port: int, ready: Callable[[str], None]
 def serve(environment: Environment, *, port: int, ready: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """Serve the console of an environment until SIGINT or SIGTERM. As `prepare` for the rest."""
     prepared = prepare(environment, port=port, ready=ready, warn=warn)
-    # uvicorn ends its work on Ctrl-C, and then raises it again.
+    # Ctrl-C before uvicorn waits for it, or raised by it again after its work.
     with contextlib.suppress(KeyboardInterrupt):
         prepared.run()
 

@@ -58,6 +58,8 @@ def test_a_second_attempt_takes_the_place_of_the_first(console: Any, environment
     first = console.page.post("/console/sign-in").json()["address"]
     second = console.page.post("/console/sign-in").json()["address"]
     assert first != second
+    # The first one gave its port back.
+    assert httpx.URL(first).params["redirect_uri"] == httpx.URL(second).params["redirect_uri"]
     assert _session(console)["sign_in"] == "waiting"
     _sign_in(environment, pool.username, second)
     wait_for(lambda: _session(console)["signed_in"])

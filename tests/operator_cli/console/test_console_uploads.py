@@ -139,6 +139,8 @@ def test_another_person_begins_anew(
     assert (answer.status_code, answer.json()["code"]) == (404, "no_such_upload")
     service.upload_id = service.upload_id[:-1] + "Z"
     assert console.page.post("/console/uploads", json=FILE).json()["received"] == []
+    # Nor is it the first person's call that is repeated.
+    assert len(set(service.keys)) == 2
 
 
 def test_an_upload_that_is_over_begins_anew(console: Any, service: Service, signed_in: Tokens) -> None:

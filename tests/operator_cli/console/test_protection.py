@@ -346,6 +346,7 @@ def test_a_connection_whose_holder_is_gone_is_nobodys(tmp_path: Path) -> None:
     assert not shows(state="05")
     assert not shows(inode=0)
     assert not shows(uid=uid + 1)
+    assert shows()
     assert not peers.admits(("127.0.0.1", 40001), server)
     assert not peers.admits(client, ("127.0.0.1", 8402))
     (tmp_path / "tcp").unlink()
