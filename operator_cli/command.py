@@ -87,7 +87,8 @@ class Command:
             else:
                 self.output.note("No analyses.")
 
-        self.output.result({"analyses": [each.document() for each in found]}, show)
+        # A list tells less of each than `jobs show`: what it does not tell is not null.
+        self.output.result({"analyses": [each.model_dump(mode="json", exclude_unset=True) for each in found]}, show)
 
     def show_uploads(self, found: Sequence["UploadState"]) -> None:
         rows = [(each.upload_id, each.state, each.name, _who(each.visibility), each.created_at) for each in found]

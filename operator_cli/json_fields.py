@@ -38,9 +38,12 @@ _SESSION = _of("environment api username email groups subject signed_in_at expir
 _OVERVIEW = "analysis_id state stage progress error analysis_type owner visibility created_at finished_at"
 _ANALYSIS = _of(f"{_OVERVIEW} upload_id options config_version started_at attempt estimate position")
 _UPLOAD = "upload_id state code detail name bytes owner visibility created_at expires_at estimates"
-_KEY = "key_id name scopes source_ranges signed expires_at revoked_at replaced_by last_used_at"
+_KEY = "key_id name principal scopes source_ranges signed created_at created_by expires_at revoked_at replaced_by last_used_at"
 _USER = "username subject email groups enabled status mfa created_at changed_at"
-_RECORD = "time stream event decision reason request_id source_ip method route action principal groups key_id subject"
+_RECORD = (
+    "time stream event version decision reason request_id source_ip method route action principal session groups auth_method "
+    "client_id token_id key_id name replaced_by scopes expires_at subject group enabled reset_mfa since until filters records"
+)
 _CONFIG = "version config changed_by changed_at"
 
 DOCUMENTS: Mapping[str, Document] = {

@@ -12,6 +12,7 @@ import typer.main
 from typer.core import TyperCommand, TyperOption
 from typer.testing import CliRunner
 
+from lambda_audit.lines import FIELDS
 from operator_cli.json_fields import DOCUMENTS
 from operator_cli.main import app, leaves
 
@@ -155,3 +156,8 @@ def test_the_fields_are_those_of_the_api(name: str) -> None:
     schema = json.loads((PROJECT / "docs" / "openapi.json").read_text())["components"]["schemas"][name]
     verb = {"Overview": "jobs list", "Analysis": "jobs show"}[name]
     assert set(DOCUMENTS[verb].fields) == set(schema["properties"])
+
+
+def test_the_fields_of_a_record_are_those_of_the_audit() -> None:
+    for verb in ("audit search", "audit tail"):
+        assert set(DOCUMENTS[verb].fields) == {"time", "stream", *FIELDS}
