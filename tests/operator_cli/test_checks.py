@@ -143,12 +143,12 @@ def test_a_certificate_that_ends_soon(well: Any, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("seconds", "state", "word"),
+    ("seconds", "told", "word"),
     [(3600, "fail", "ahead of"), (-3600, "fail", "behind"), (62, "fail", "ahead of"), (45, "warn", "s ahead of")],
 )
-def test_a_clock_that_is_wrong(well: Any, monkeypatch: pytest.MonkeyPatch, seconds: int, state: str, word: str) -> None:
+def test_a_clock_that_is_wrong(well: Any, monkeypatch: pytest.MonkeyPatch, seconds: int, told: str, word: str) -> None:
     monkeypatch.setattr(checks, "time", SimpleNamespace(time=lambda: time.time() + seconds))
-    broken(found()["clock"], state, word, "timedatectl")
+    broken(found()["clock"], told, word, "timedatectl")
 
 
 def test_a_service_that_refuses_this_network(well: Any, refuse: Any) -> None:
