@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+import numpy as np
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
 
 from tests.e2e.conftest import BIN, PROJECT, clean_environment
 
@@ -123,3 +124,40 @@ def pictures() -> Path | None:
     """Where `make pictures` wants the screenshots."""
     wanted = os.environ.get("PICTURES")
     return Path(wanted) if wanted else None
+
+
+def routed(page: Page, cells: int) -> None:
+    """From now on each analysis has so many made-up cells, of 20 clusters and 3,000 genes, as the console's server sends them."""
+    columns, gene = _cells(cells), np.random.default_rng(2).gamma(1, 1, cells).astype("<f4").tobytes()
+
+    def answer(route: Route) -> None:
+        body = columns if "/cells" in route.request.url else gene
+        route.fulfill(body=body, headers={"Content-Type": "application/octet-stream"})
+
+    page.route(re.compile(r"/console/analyses/[^/]+/(cells|expression)"), answer)
+
+
+def _cells(count: int) -> bytes:
+    random = np.random.default_rng(1)
+    codes = random.integers(0, 20, count).astype("<u2")
+    points = (random.normal(0, 10, (20, 2))[codes] + random.normal(0, 1, (count, 2))).astype("<f4")
+    columns = [
+        {"name": "umap_1", "type": "float32", "offset": 0},
+        {"name": "umap_2", "type": "float32", "offset": count * 4},
+        {
+            "name": "cluster",
+            "type": "category",
+            "codes": "uint16",
+            "offset": count * 8,
+            "categories": [str(n) for n in range(20)],
+        },
+    ]
+    header = json.dumps({"cells": count, "columns": columns, "genes": [f"GENE{number}" for number in range(3_000)]}).encode()
+    header += b" " * (-(4 + len(header)) % 8)
+    return len(header).to_bytes(4, "little") + header + points[:, 0].tobytes() + points[:, 1].tobytes() + codes.tobytes()
+
+
+def measured(page: Page, name: str) -> float:
+    """Milliseconds of the newest measure of that name, once there is one."""
+    page.wait_for_function("name => performance.getEntriesByName(name).length > 0", arg=name)
+    return page.evaluate("name => performance.getEntriesByName(name).at(-1).duration", name)

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { decodeCells, decodeExpression } from "../embedding/columns";
 import type { Expression } from "../embedding/Embedding";
-import { type Analysis, ApiError, api, type Model, type ResultFile, segment, send, type Upload } from "../lib/api";
+import { type Analysis, ApiError, api, type ResultFile, segment, send } from "../lib/api";
 import { readSummary, type Summary } from "./summary";
 import type { Table } from "./tables";
 
@@ -21,24 +21,6 @@ export function useAnalysis(id: string) {
     queryKey: analysisKey(id),
     queryFn: ({ signal }) => api.read<Analysis>(`/api/analyses/${segment(id)}`, signal),
     refetchInterval: (query) => (isLive(query.state.data?.body.state) ? LIVE_MS : false),
-  });
-}
-
-/** Its data set; undefined also where that is not shared with the person, or is gone: uploads go after 30 days. */
-export function useUpload(id: string | undefined) {
-  return useQuery({
-    queryKey: ["upload", id],
-    queryFn: ({ signal }) => api.get<Upload>(`/api/uploads/${segment(id ?? "")}`, signal),
-    enabled: id !== undefined,
-    staleTime: 60_000,
-  });
-}
-
-export function useModels() {
-  return useQuery({
-    queryKey: ["models"],
-    queryFn: async ({ signal }) => (await api.get<{ models: Model[] }>("/api/models", signal)).models,
-    staleTime: 600_000,
   });
 }
 

@@ -1,4 +1,5 @@
 /** The configuration of the pipelines: its fields, what was typed for them, and what a change or a version changes. */
+import { useQuery } from "@tanstack/react-query";
 import { api, type Configuration, type Model, type Version } from "./api";
 
 export type Value = number | null;
@@ -17,7 +18,6 @@ export interface Difference {
 
 export const CONFIGURATION = ["config"];
 export const VERSIONS = ["config-versions"];
-export const MODELS = ["models"];
 
 export interface VersionPage {
   versions: Version[];
@@ -108,4 +108,21 @@ export function isOutdated(code: string): boolean {
 /** As `heartmapctl config set` takes them. */
 export function assignments(changed: readonly Difference[]): string[] {
   return changed.map(({ field, after }) => `${field}=${after === null ? "null" : after}`);
+}
+
+/** The types of analysis, which are the same until the environment is updated. */
+export function useModels() {
+  return useQuery({
+    queryKey: ["models"],
+    queryFn: async ({ signal }) => (await api.get<{ models: Model[] }>("/api/models", signal)).models,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** The configuration, and the ETag that a change of it has to carry. */
+export function useConfiguration() {
+  return useQuery({
+    queryKey: CONFIGURATION,
+    queryFn: ({ signal }) => api.read<Configuration>("/api/config", signal),
+  });
 }

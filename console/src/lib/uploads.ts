@@ -29,15 +29,15 @@ export function useUploads(enabled = true) {
   });
 }
 
-/** One upload, asked for again until it is accepted or rejected. */
-export function useUpload(id: string | null) {
+/** One upload, asked for again until it is accepted or rejected; no more where it is not shared with the person, or is gone. */
+export function useUpload(id: string | null | undefined) {
   return useQuery({
     queryKey: ["upload", id],
     queryFn: ({ signal }) => api.read<Upload>(`/api/uploads/${segment(id ?? "")}`, signal),
-    enabled: id !== null,
+    enabled: Boolean(id),
     refetchInterval: (query) => {
       const state = query.state.data?.body.state;
-      return state === "accepted" || state === "rejected" ? false : LIVE_MS;
+      return query.state.error || state === "accepted" || state === "rejected" ? false : LIVE_MS;
     },
   });
 }

@@ -1,10 +1,12 @@
 import { useParams } from "react-router";
 import { Actions } from "../analysis/Actions";
 import "../analysis/analysis.css";
-import { isLive, useAnalysis, useModels, useUpload } from "../analysis/queries";
+import { isLive, useAnalysis } from "../analysis/queries";
 import { ResultParts } from "../analysis/ResultParts";
 import { StatusPanel } from "../analysis/StatusPanel";
+import { useModels } from "../lib/configuration";
 import { typeName } from "../lib/states";
+import { useUpload } from "../lib/uploads";
 import { Loading, Page, Panel, Problem } from "../ui";
 
 /** One analysis: how it stands, and once it has succeeded what it found. */
@@ -34,11 +36,11 @@ function One({ id }: { id: string }) {
   }
   const { body: analysis, etag } = data;
   const model = models.data?.find(({ name }) => name === analysis.analysis_type);
-  const title = `${typeName(analysis.analysis_type)} analysis${upload.data?.name ? ` of ${upload.data.name}` : ""}`;
+  const title = `${typeName(analysis.analysis_type)} analysis${upload.data?.body.name ? ` of ${upload.data.body.name}` : ""}`;
   return (
     <Page title={title} actions={<Actions analysis={analysis} etag={etag} />}>
       {error && <Problem error={error} />}
-      <StatusPanel analysis={analysis} upload={upload.data} />
+      <StatusPanel analysis={analysis} upload={upload.data?.body} />
       {isLive(analysis.state) && model && (
         <Panel title="What it does">
           <p>{model.description}</p>

@@ -1,11 +1,12 @@
 import { useSearchParams } from "react-router";
-import { useAnalysis, useResults, useUpload } from "../analysis/queries";
+import { useAnalysis, useResults } from "../analysis/queries";
 import "../analysis/analysis.css";
 import { Choose } from "../compare/Choose";
 import "../compare/compare.css";
 import { MarkersPanel } from "../compare/MarkersPanel";
 import { OverlapPanel } from "../compare/OverlapPanel";
 import { Facts, FiguresOfBoth, type Side, Sizes } from "../compare/SideBySide";
+import { useUpload } from "../lib/uploads";
 import { CliCommand, Empty, Loading, Notice, Page, Problem } from "../ui";
 
 /** Two analyses beside each other. */
@@ -33,7 +34,7 @@ function useSide(id: string): { side: Side | null; state: string | undefined; er
   const upload = useUpload(analysis.data?.body.upload_id);
   const ready = analysis.data && results.data && !upload.isPending;
   return {
-    side: ready ? { analysis: analysis.data.body, results: results.data, upload: upload.data } : null,
+    side: ready ? { analysis: analysis.data.body, results: results.data, upload: upload.data?.body } : null,
     state,
     error: analysis.error ?? results.error,
   };

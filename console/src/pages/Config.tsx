@@ -1,6 +1,5 @@
-import { useQuery } from "@tanstack/react-query";
-import { type Answer, api, type Configuration, type Model } from "../lib/api";
-import { CONFIGURATION, MODELS, type Options, optionsOf, rangeOf, shown, valuesOf } from "../lib/configuration";
+import type { Answer, Configuration } from "../lib/api";
+import { type Options, optionsOf, rangeOf, shown, useConfiguration, useModels, valuesOf } from "../lib/configuration";
 import { moment } from "../lib/format";
 import { useCan } from "../lib/session";
 import { usePrincipalName } from "../lib/users";
@@ -13,17 +12,10 @@ import "./Config.css";
 export default function Config() {
   const admin = useCan("admin");
   const nameOf = usePrincipalName();
-  const configuration = useQuery({
-    queryKey: CONFIGURATION,
-    queryFn: ({ signal }) => api.read<Configuration>("/api/config", signal),
-  });
-  const models = useQuery({
-    queryKey: MODELS,
-    queryFn: ({ signal }) => api.get<{ models: Model[] }>("/api/models", signal),
-    staleTime: Number.POSITIVE_INFINITY,
-  });
+  const configuration = useConfiguration();
+  const models = useModels();
   const latest = configuration.data;
-  const options = models.data && optionsOf(models.data.models);
+  const options = models.data && optionsOf(models.data);
   return (
     <Page title="Configuration" lead="What an analysis runs with, where it does not say something else itself.">
       {(configuration.isPending || models.isPending) && <Loading what="the configuration" />}

@@ -1,8 +1,8 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 import { api, type Configuration, type Estimate, type Model, segment, type Upload } from "../lib/api";
-import { CONFIGURATION, MODELS } from "../lib/configuration";
+import { useConfiguration, useModels } from "../lib/configuration";
 import { amend, chosen, commandWords, draft, keyOf, startOver } from "../lib/draft";
 import { useCan, useSession } from "../lib/session";
 import { useStore } from "../lib/store";
@@ -102,15 +102,8 @@ function Run({ models, configuration, upload }: { models: Model[]; configuration
 
 function Steps() {
   useLinked();
-  const models = useQuery({
-    queryKey: MODELS,
-    queryFn: ({ signal }) => api.get<{ models: Model[] }>("/api/models", signal),
-    staleTime: Number.POSITIVE_INFINITY,
-  });
-  const configuration = useQuery({
-    queryKey: CONFIGURATION,
-    queryFn: ({ signal }) => api.read<Configuration>("/api/config", signal),
-  });
+  const models = useModels();
+  const configuration = useConfiguration();
   const upload = useChosenUpload().data?.body;
   return (
     <>
@@ -121,11 +114,11 @@ function Steps() {
       {models.data && (
         <>
           <Options
-            models={models.data.models}
+            models={models.data}
             configuration={configuration.data?.body}
             estimates={upload?.estimates as Record<string, Estimate> | undefined}
           />
-          <Run models={models.data.models} configuration={configuration.data?.body} upload={upload} />
+          <Run models={models.data} configuration={configuration.data?.body} upload={upload} />
         </>
       )}
     </>
