@@ -29,7 +29,7 @@ STEP_UP_AGE = 15 * 60
 """Seconds."""
 
 SERVICE, KEYS, USERS, AUDIT = "service", "keys", "users", "audit"
-"""What answers a call: the service behind the load balancer, or the Lambda function of API keys, of users or of the audit trail."""
+"""What answers a call: the service behind the load balancer, or the Lambda function of keys, of users or of the audit trail."""
 
 
 class Rule(NamedTuple):

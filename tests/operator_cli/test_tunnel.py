@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -528,22 +529,20 @@ class SshServer:
 
 
 @pytest.fixture
-def ssh_server(
-    aws: Aws, programs: Path, balancer: Any, tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[SshServer]:
+def ssh_server(aws: Aws, programs: Path, balancer: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshServer]:
     if not Path("/usr/sbin/sshd").exists() or shutil.which("ssh") is None:
         if os.environ.get("CI"):
             pytest.fail("openssh-server and openssh-client are not installed")
         pytest.skip("openssh-server or openssh-client is not installed")
-    # Whoever signs in reads the keys as themselves.
-    directory = tmp_path_factory.mktemp("sshd")
-    for each in (directory, *directory.parents[:2]):
-        each.chmod(each.stat().st_mode | 0o011)
-    server = SshServer(directory, port_of(balancer))
-    aws.authorized_keys = server.authorized_keys
-    monkeypatch.setenv("FAKE_TARGET", f"127.0.0.1:{server.port}")
-    yield server
-    server.close()
+    with tempfile.TemporaryDirectory(prefix="sshd-") as name:
+        # Whoever signs in reads the keys as themselves: not in pytest's own directory, into which only its owner may.
+        directory = Path(name)
+        directory.chmod(0o711)
+        server = SshServer(directory, port_of(balancer))
+        aws.authorized_keys = server.authorized_keys
+        monkeypatch.setenv("FAKE_TARGET", f"127.0.0.1:{server.port}")
+        yield server
+        server.close()
 
 
 def by_ssh(start: Any, balancer: Any, server: SshServer, *words: str) -> Running:
