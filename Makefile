@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help local local-down test lint bench docs lock clean
+.PHONY: help local local-down test lint bench docs pictures lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,10 @@ docs: .venv/.installed ## write the pages anew that are made from the access pol
 	@$(BIN)/python -W ignore -m posture docs
 	@$(BIN)/python -W ignore -m heartmap_service.openapi > .tools/openapi.json && mv .tools/openapi.json docs/openapi.json
 	@$(BIN)/python -W ignore -m posture.troubleshooting > .tools/troubleshooting.md && mv .tools/troubleshooting.md docs/troubleshooting.md
+
+pictures: .venv/.installed $(PAGE) ## take the screenshots of docs/images anew, in the local environment of the browser tests
+	@mkdir -p docs/images
+	PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e/test_console.py
 
 lock: .venv/.installed ## compile the requirements files, with hashes, from their .in files
 	@compile() { env -u PIP_FIND_LINKS $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \

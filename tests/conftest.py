@@ -1,10 +1,14 @@
 """What every test needs: no AWS but the emulated one, whatever the developer's shell says."""
 
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import boto3
 import pytest
 from xdist.scheduler import LoadFileScheduling
+
+from local_cloud.moto_server import running_moto
 
 END_TO_END = "tests/e2e/"
 
@@ -20,6 +24,20 @@ def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    """An emulated AWS for the tests of a file."""
+    with running_moto() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def aws(moto_url: str) -> Callable[[str], Any]:
+    """A client of it for a service."""
+    session: Any = boto3.Session("local", "local", region_name="us-east-1")
+    return lambda service: session.client(service, endpoint_url=moto_url)
 
 
 class _ByFileOrEnvironment(LoadFileScheduling):

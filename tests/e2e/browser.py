@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
 
 from tests.e2e.conftest import BIN, PROJECT, clean_environment
@@ -120,10 +122,20 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-def pictures() -> Path | None:
-    """Where `make pictures` wants the screenshots."""
+def picture(local: Local, page: Page, name: str) -> None:
+    """A screenshot of the whole page for the documents, where `make pictures` says where to. No path of this machine is on it."""
     wanted = os.environ.get("PICTURES")
-    return Path(wanted) if wanted else None
+    if not wanted:
+        return
+    page.evaluate(
+        """path => {
+            const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+            while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(path, ".local");
+        }""",
+        str(local.state),
+    )
+    shot = Image.open(io.BytesIO(page.screenshot(full_page=True)))
+    shot.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(Path(wanted) / f"{name}.png", optimize=True)
 
 
 def routed(page: Page, cells: int) -> None:

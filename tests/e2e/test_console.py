@@ -12,10 +12,10 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from local_cloud import totp
-from tests.e2e.browser import PHONE, Console, console, launched, measured, pictures, routed, violations, visiting
+from tests.e2e.browser import PHONE, Console, console, launched, measured, picture, routed, violations, visiting
 from tests.e2e.conftest import Local
 
 pytestmark = pytest.mark.e2e
@@ -83,14 +83,8 @@ def signed_in_at_the_page(page: Page, username: str, password: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def picture(page: Page, name: str) -> None:
-    directory = pictures()
-    if directory is not None:
-        page.screenshot(path=directory / f"{name}.png", full_page=True)
-
-
 def test_a_person_is_invited_signs_in_with_a_second_factor_and_out_again(local: Local, browser: Browser) -> None:
-    address = f"jane-{int(time.time())}@example.org"
+    address = "jane@example.org"
     pool, client = local.environment["resources"]["user_pool_id"], cognito(local)
     sign_in_as(local, "admin")
     with console(local) as started, visiting(browser, local) as page:
@@ -108,7 +102,7 @@ def test_a_person_is_invited_signs_in_with_a_second_factor_and_out_again(local: 
             UserPoolId=pool, MfaConfiguration="ON", SoftwareTokenMfaConfiguration={"Enabled": True}
         )  # fmt: skip
         try:
-            _first_sign_in(page, address, invited(local, address))
+            _first_sign_in(local, page, address)
             expect(page.get_by_role("heading", name="Analyses")).to_be_visible(timeout=30_000)
             expect(page.get_by_text(address)).to_be_visible()
             who = json.loads(local.ctl("whoami", "--json").stdout)
@@ -136,17 +130,17 @@ def invited(local: Local, address: str) -> str:
     return letters[-1]
 
 
-def _first_sign_in(page: Page, address: str, password: str) -> None:
+def _first_sign_in(local: Local, page: Page, address: str) -> None:
     login = _sign_in_page(page)
-    picture(login, "login-light")
+    picture(local, login, "login-light")
     assert violations(login) == []
-    signed_in_at_the_page(login, address, password)
+    signed_in_at_the_page(login, address, invited(local, address))
     for field in login.locator("input[type=password]").all():
         field.fill(NEW_PASSWORD)
     assert violations(login) == []
     login.get_by_role("button", name="Save and go on").click()
     secret = login.locator(".secret").inner_text().replace(" ", "")
-    picture(login, "login-enrol-light")
+    picture(local, login, "login-enrol-light")
     assert violations(login) == []
     valid = totp.code_of(secret, int(time.time() // 30))
     login.get_by_role("textbox", name="Code").fill("000000" if valid != "000000" else "000001")
@@ -231,7 +225,7 @@ def test_a_session_that_ends_in_the_middle_of_work_loses_nothing(local: Local, b
         opened(page, started, "/users")
         page.get_by_role("button", name="Invite somebody").click()
         dialog = page.get_by_role("dialog")
-        address = f"later-{int(time.time())}@example.org"
+        address = "john@example.org"
         dialog.get_by_label(re.compile("mail", re.IGNORECASE)).fill(address)
         # Elsewhere: the same person signs out.
         assert local.ctl("logout").returncode == 0
@@ -249,6 +243,38 @@ def test_a_session_that_ends_in_the_middle_of_work_loses_nothing(local: Local, b
         expect(page.get_by_role("cell", name=address, exact=True)).to_be_visible(timeout=30_000)
 
 
+def test_the_configuration_is_changed_after_a_fresh_sign_in_and_rolled_back(local: Local, browser: Browser) -> None:
+    sign_in_as(local, "admin")
+    before = json.loads(local.ctl("config", "show", "--json").stdout)
+    with console(local) as started, visiting(browser, local) as page:
+        opened(page, started, "/config")
+        # As 15 minutes later: the first answer is the authorizer's refusal.
+        refusals = iter([{"status": 403, "code": "forbidden", "reason": "sign_in_too_old", "detail": "Sign in again."}])
+
+        def late(route: Route) -> None:
+            refusal = next(refusals, None) if route.request.method == "POST" else None
+            route.fulfill(status=403, json=refusal) if refusal else route.continue_()
+
+        page.route("**/api/config", late)
+        page.get_by_label("min_genes", exact=True).fill("250")
+        page.get_by_role("button", name=re.compile("^Review the change")).click()
+        page.get_by_role("button", name="Save", exact=True).click()
+        overlay = page.get_by_role("dialog", name="Sign in again for this")
+        overlay.get_by_role("button", name="Sign in").click()
+        with page.expect_popup() as popup:
+            overlay.get_by_role("link", name="Open the sign-in page").click()
+        admin = local.environment["users"]["admin"]
+        signed_in_at_the_page(popup.value, admin["username"], admin["password"])
+        expect(page.get_by_text(f"Saved as version {before['version'] + 1}.")).to_be_visible()
+        assert json.loads(local.ctl("config", "show", "--json").stdout)["config"]["min_genes"] == 250
+        page.get_by_role("button", name=f"Roll back to version {before['version']}", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+        expect(
+            page.get_by_text(f"Version {before['version'] + 2} has the values of version {before['version']}.")
+        ).to_be_visible()
+    assert json.loads(local.ctl("config", "show", "--json").stdout)["config"] == before["config"]
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_meets_wcag_and_fits_a_phone(local: Local, browser: Browser, analyses: list[str], theme: str) -> None:
     sign_in_as(local, "admin")
@@ -263,11 +289,12 @@ def test_every_page_meets_wcag_and_fits_a_phone(local: Local, browser: Browser, 
         for name, path in pages.items():
             page.goto(f"{started.origin}{path}")
             settled(page)
-            picture(page, f"console-{name}-{theme}")
+            picture(local, page, f"console-{name}-{theme}")
             problems = violations(page)
             page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType]
             page.wait_for_timeout(300)
-            picture(page, f"phone-{name}-{theme}") if name in ("analyses", "result") else None
+            if name in ("analyses", "result"):
+                picture(local, page, f"phone-{name}-{theme}")
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 problems.append("scrolls sideways on a phone")
             problems += [f"phone: {one}" for one in violations(page)]

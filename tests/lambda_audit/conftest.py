@@ -5,28 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
 
 from lambda_audit import config, lines
 from lambda_audit.handler import Trail
-from local_cloud.moto_server import running_moto
 from tests.lambda_api.calls import SECRET
 
 GROUPS = {stream: f"/aws/lambda/heartmap-local-{stream}" for stream in lines.EVENTS}
 OTHER = "/heartmap/local/api"
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    with running_moto() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="module")
-def aws(moto_url: str) -> Callable[[str], Any]:
-    session: Any = boto3.Session("local", "local", region_name="us-east-1")
-    return lambda service: session.client(service, endpoint_url=moto_url)
 
 
 @pytest.fixture(scope="module")

@@ -4,27 +4,13 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 
 from lambda_keys import config
 from lambda_keys.handler import Keys
-from local_cloud.moto_server import running_moto
 from tests.lambda_api.calls import SECRET, event
 
 TABLE, USE = "heartmap-local-api-keys", "heartmap-local-key-use"
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    with running_moto() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="module")
-def aws(moto_url: str) -> Callable[[str], Any]:
-    session: Any = boto3.Session("local", "local", region_name="us-east-1")
-    return lambda service: session.client(service, endpoint_url=moto_url)
 
 
 @pytest.fixture(scope="module")

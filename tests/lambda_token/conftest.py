@@ -2,31 +2,16 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
-
-from local_cloud.moto_server import running_moto
 
 TABLE = "heartmap-local-api-keys"
 ACCOUNT = "123456789012"
 PUBLISHER = f"arn:aws:iam::{ACCOUNT}:role/ci/jobs/publisher"
 READER = f"arn:aws:iam::{ACCOUNT}:role/reader"
 PEPPER = bytes(range(32))
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    with running_moto() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="module")
-def aws(moto_url: str) -> Callable[[str], Any]:
-    session: Any = boto3.Session("local", "local", region_name="us-east-1")
-    return lambda service: session.client(service, endpoint_url=moto_url)
 
 
 @pytest.fixture(scope="module")

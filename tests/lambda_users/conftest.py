@@ -1,30 +1,16 @@
 """An emulated AWS with two user pools, of which the function has one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 from moto.cognitoidp.models import cognitoidp_backends
 
 from lambda_users import config
 from lambda_users.handler import Users
-from local_cloud.moto_server import running_moto
 from tests.lambda_api.calls import SECRET
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    with running_moto() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="module")
-def aws(moto_url: str) -> Callable[[str], Any]:
-    session: Any = boto3.Session("local", "local", region_name=REGION)
-    return lambda service: session.client(service, endpoint_url=moto_url)
 
 
 @pytest.fixture(scope="module")
