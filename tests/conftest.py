@@ -1,6 +1,7 @@
 """What every test needs: no AWS but the emulated one, whatever the developer's shell says."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,10 @@ from xdist.scheduler import LoadFileScheduling
 from local_cloud.moto_server import running_moto
 
 END_TO_END = "tests/e2e/"
+
+# A shell has what it starts in the background ignore Ctrl-C, and so everything that it starts: tests send it to programs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
