@@ -101,7 +101,8 @@ def _holder(document: Document) -> str:
 
 
 def _permissions(plan: Plan) -> Iterator[str]:
-    for one in plan.of("lambda/permission:Permission"):
+    # By their ids: they are registered in whichever order their functions' packages are ready.
+    for one in sorted(plan.of("lambda/permission:Permission"), key=lambda one: one.id):
         inputs = one.inputs
         account = f" of {inputs['sourceAccount']}" if "sourceAccount" in inputs else ""
         source = _short(inputs.get("sourceArn", "anything"))
