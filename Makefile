@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help local local-down test lint bench docs pictures lock clean
+.PHONY: help local local-down test lint bench docs pictures lock posture clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,7 +47,7 @@ local-down: ## stop it; no process is left
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_cloud down; else echo 'Nothing is installed here, so nothing runs.'; fi
 
 # Each scanner has an environment of its own: their dependencies exclude ours, and each other's.
-SCANNERS := .tools/scanners/checkov/.installed .tools/scanners/prowler/.installed
+SCANNERS := $(patsubst %,.tools/scanners/%/.installed,checkov prowler supply)
 .tools/scanners/%/.installed: posture/scanners/%.txt .venv/.installed
 	"$(PYTHON)" -m venv --clear --without-pip $(@D)
 	$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
@@ -78,13 +78,11 @@ pictures: .venv/.installed $(PAGE) ## take the screenshots of docs/images anew, 
 	@mkdir -p docs/images
 	PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e/test_console.py
 
-lock: .venv/.installed ## compile the requirements files, with hashes, from their .in files
-	@compile() { env -u PIP_FIND_LINKS $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
-	  --no-emit-index-url --custom-compile-command 'make lock' "$$@"; }; \
-	compile requirements.in -o requirements.txt; \
-	for part in lambda_authorizer heartmap_service; do \
-	  compile -c requirements.txt $$part/requirements.in -o $$part/requirements.txt; done; \
-	for scanner in checkov prowler; do compile posture/scanners/$$scanner.in -o posture/scanners/$$scanner.txt; done
+lock: .venv/.installed ## compile the requirements files, with hashes, from their .in files; UPGRADE=1 for the newest versions
+	@$(BIN)/python -m posture.supply.locks $(if $(UPGRADE),--upgrade)
+
+posture: .venv/.installed $(SCANNERS) $(PAGE) ## what the scanners, the audits and our own controls say, in one table; exit 1 on what nothing explains
+	@$(BIN)/python -W ignore -m posture check
 
 clean: local-down ## remove what was installed, built and kept
 	rm -rf .venv .tools .local console/node_modules operator_cli/console/static

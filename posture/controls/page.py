@@ -16,6 +16,7 @@ PAGE = ROOT / "docs" / "controls.md"
 CONTROLS_HEAD = ("#", "Control", "Ids", "Met by", "Stacks")
 EXCEPTIONS_HEAD = ("#", "Stacks", "Reason", "Owner", "Look again")
 SCANNERS_HEAD = ("Check", "Stacks", "Resources", "Reason", "Owner", "Look again")
+SUPPLY_HEAD = ("Check", "Where", "Reason", "Owner", "Look again")
 
 OWNERS = {"security engineer", "platform engineer", "data protection officer"}
 SHORTEST_REASON = 30
@@ -57,11 +58,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Page:
-    """The page: the rows by their number, the exceptions by number, and what scanners may find."""
+    """The page: the rows by their number, the exceptions by number, what scanners may find in stacks and in the repository."""
 
     controls: dict[str, Control]
     exceptions: dict[str, list[Excuse]]
     scanners: list[Finding]
+    supply: list[Finding]
 
 
 def read(text: str) -> Page:
@@ -76,10 +78,14 @@ def read(text: str) -> Page:
         for number in numbers.split(", "):
             exceptions.setdefault(number, []).append(_excuse(*cells))
     scanners = [
-        Finding(check.strip("`"), resources.strip("`").replace("\\|", "|"), _excuse(stacks, *cells))
-        for check, stacks, resources, *cells in _rows(text, SCANNERS_HEAD)
+        _finding(check, resources, _excuse(stacks, *cells)) for check, stacks, resources, *cells in _rows(text, SCANNERS_HEAD)
     ]
-    return Page(controls, exceptions, scanners)
+    supply = [_finding(check, where, _excuse("-", *cells)) for check, where, *cells in _rows(text, SUPPLY_HEAD)]
+    return Page(controls, exceptions, scanners, supply)
+
+
+def _finding(check: str, resources: str, excuse: Excuse) -> Finding:
+    return Finding(check.strip("`"), resources.strip("`").replace("\\|", "|"), excuse)
 
 
 def _rows(text: str, head: tuple[str, ...]) -> Iterator[list[str]]:
