@@ -10,7 +10,7 @@ import pulumi_aws as aws
 import pulumi_awsx as awsx
 from pulumi import Input, Output, ResourceOptions
 
-from infra.alarms import MetricAlarm, alarm_on_metric
+from infra.alarms import AlarmTopic, Declared, MetricAlarm, alarm_on_metric
 from infra.build_context import TAG_PREFIX, source_tag
 from infra.certificates import IssuedCertificate, IssuedCertificateArgs, SelfSignedCertificate, SelfSignedCertificateArgs
 from infra.data import LISTING_INDEX, LOAD_BALANCER_LOG_PREFIX, UPLOADS_PREFIX, Buckets, PrivateBucket, Queue, Secrets, Tables
@@ -228,7 +228,7 @@ class LoadBalancer(pulumi.ComponentResource):
 
 @dataclass(frozen=True, kw_only=True)
 class ServicesArgs:
-    """``topic_arn`` is where alarms speak."""
+    """``alarms`` is where alarms speak."""
 
     names: Names
     settings: Settings
@@ -242,7 +242,7 @@ class ServicesArgs:
     data_key_arn: Input[str]
     secrets_key_arn: Input[str]
     logs_key_arn: Input[str]
-    topic_arn: Input[str]
+    alarms: AlarmTopic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,11 +275,17 @@ class Services(pulumi.ComponentResource):
     cluster_name: Output[str]
     api_name: Output[str]
     worker_name: Output[str]
+    log_groups: dict[str, Output[str]]
+    """The names of the tasks' log groups, by what the tasks are for."""
+    alarms: Sequence[Declared]
 
     def __init__(self, name: str, args: ServicesArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_SERVICES, name, None, opts)
         self._args, self._child = args, ResourceOptions(parent=self)
+        self.log_groups = {}
         names, settings = args.names, args.settings
+        deployment = self._deployment_alarm()
+        self.alarms = (deployment,)
         # Tasks that cannot reach AWS fail, and a few of them end a deployment for good: the endpoints and rules come first.
         connected = ResourceOptions(parent=self, depends_on=[args.network], ignore_changes=["desiredCount"])
         # Container Insights prescribes the name, and makes a log group that is neither encrypted by us nor ever emptied where it
@@ -311,7 +317,7 @@ class Services(pulumi.ComponentResource):
             deployment_minimum_healthy_percent=100,
             deployment_maximum_percent=200,
             deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
-            alarms=aws.ecs.ServiceAlarmsArgs(enable=True, rollback=True, alarm_names=[self._deployment_alarm()]),
+            alarms=aws.ecs.ServiceAlarmsArgs(enable=True, rollback=True, alarm_names=[deployment.made.name]),
             availability_zone_rebalancing="ENABLED",
             network_configuration=self._in_network(args.network.api_security_group_id),
             load_balancers=[
@@ -347,8 +353,8 @@ class Services(pulumi.ComponentResource):
         self.cluster_name, self.api_name, self.worker_name = cluster.name, api.name, worker.name
         self.register_outputs({"cluster": self.cluster_name, "api": self.api_name, "worker": self.worker_name})
 
-    def _deployment_alarm(self) -> Output[str]:
-        """The name of the alarm at which a deployment of the API is rolled back. Faster than those that only call somebody."""
+    def _deployment_alarm(self) -> Declared:
+        """The alarm at which a deployment of the API is rolled back. Faster than those that only call somebody."""
         balancer = self._args.balancer
         faults = MetricAlarm(
             name="api-deployment",
@@ -359,7 +365,7 @@ class Services(pulumi.ComponentResource):
             threshold=DEPLOYMENT_FAULTS,
             seconds=60,
         )
-        return alarm_on_metric(self._args.names, faults, self._args.topic_arn, self._child).name
+        return alarm_on_metric(self._args.alarms, faults, self._child)
 
     def _in_network(self, security_group_id: Output[str]) -> aws.ecs.ServiceNetworkConfigurationArgs:
         return aws.ecs.ServiceNetworkConfigurationArgs(
@@ -432,6 +438,7 @@ class Services(pulumi.ComponentResource):
             kms_key_id=self._args.logs_key_arn,
             opts=self._child,
         )
+        self.log_groups[task.purpose] = logs.name
         execution = ServiceRole(
             f"{task.purpose}-execution",
             ServiceRoleArgs(

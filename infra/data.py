@@ -93,6 +93,7 @@ class Keys(pulumi.ComponentResource):
             self._log_groups(),
             self._trail(),
             self._uses("Alarms", "cloudwatch.amazonaws.com"),
+            self._uses("Budget", "budgets.amazonaws.com"),
         )
         self.register_outputs({"data_arn": self.data_arn, "secrets_arn": self.secrets_arn, "logs_arn": self.logs_arn})
 

@@ -7,7 +7,15 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
-from infra.alarms import CountedAlarm, MetricAlarm, alarm_on_log, alarm_on_metric, encrypted_topic
+from infra.alarms import (
+    AlarmTopic,
+    CountedAlarm,
+    Declared,
+    MetricAlarm,
+    alarm_on_log,
+    alarm_on_metric,
+    encrypted_topic,
+)
 from infra.change_alarms import CHANGE_ALARMS
 from infra.compute import LoadBalancer
 from infra.data import TRAIL_PREFIX, PrivateBucket, Queue, Tables, trail_arn
@@ -24,6 +32,9 @@ LOG_GROUP_PREFIX = "aws-waf-logs-"
 REDACTED_HEADERS = ("authorization", "cookie")
 
 INSIGHTS = ("ApiCallRateInsight", "ApiErrorRateInsight")
+
+BREAK_GLASS = "break-glass"
+"""The purpose in the name of the role that is for emergencies."""
 
 MINUTE, DAY = 60, 24 * 3600
 
@@ -46,7 +57,7 @@ class AuditTrailArgs:
     tables: Tables
     logs_key_arn: Input[str]
     retention_days: int
-    topic_arn: Input[str]
+    alarms: AlarmTopic
     protected: bool
 
 
@@ -58,6 +69,7 @@ class AuditTrail(pulumi.ComponentResource):
 
     arn: Output[str]
     log_group_name: Output[str]
+    alarms: Sequence[Declared]
 
     def __init__(self, name: str, args: AuditTrailArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_AUDIT_TRAIL, name, None, opts)
@@ -86,14 +98,14 @@ class AuditTrail(pulumi.ComponentResource):
             insight_selectors=[aws.cloudtrail.TrailInsightSelectorArgs(insight_type=insight) for insight in INSIGHTS],
             opts=ResourceOptions(parent=self, protect=args.protected),
         )
-        for alarm in CHANGE_ALARMS:
-            alarm_on_log(
-                args.names,
-                CountedAlarm(name=alarm.name, pattern=alarm.pattern, description=f"CIS {alarm.control}: {alarm.description}"),
-                logs.name,
-                args.topic_arn,
-                self._child,
-            )
+        counted = [
+            *(
+                CountedAlarm(name=alarm.name, pattern=alarm.pattern, description=f"CIS {alarm.control}: {alarm.description}")
+                for alarm in CHANGE_ALARMS
+            ),
+            _break_glass(args.names),
+        ]
+        self.alarms = [alarm_on_log(args.alarms, alarm, logs.name, self._child) for alarm in counted]
         self.arn, self.log_group_name = trail.arn, logs.name
         self.register_outputs({"arn": self.arn, "log_group_name": self.log_group_name})
 
@@ -128,7 +140,7 @@ class AuditTrail(pulumi.ComponentResource):
             resources=(names.arn("sns", topic),),
             conditions={"StringEquals": {"aws:SourceArn": trail_arn(names)}},
         )
-        return encrypted_topic("trail-deliveries", topic, self._args.logs_key_arn, speaker, self._child).name
+        return encrypted_topic("trail-deliveries", topic, self._args.logs_key_arn, (speaker,), self._child).name
 
     def _selectors(self) -> list[aws.cloudtrail.TrailAdvancedEventSelectorArgs]:
         tables = self._args.tables
@@ -153,6 +165,17 @@ class AuditTrail(pulumi.ComponentResource):
         ]
 
 
+def _break_glass(names: Names) -> CountedAlarm:
+    role = names.of(BREAK_GLASS)
+    # The record of an attempt that was refused does not say which role was asked for, but in the message.
+    which = f'($.requestParameters.roleArn="{names.role_arn(role)}") || ($.errorMessage="*role/{role}*")'
+    return CountedAlarm(
+        name="break-glass-used",
+        pattern=f'{{($.eventSource="sts.amazonaws.com") && ($.eventName="AssumeRole") && ({which})}}',
+        description="Somebody took the role for emergencies, or was refused it",
+    )
+
+
 _field = aws.cloudtrail.TrailAdvancedEventSelectorFieldSelectorArgs
 
 
@@ -172,7 +195,7 @@ class ServiceAlarmsArgs:
     """
 
     names: Names
-    topic_arn: Input[str]
+    alarms: AlarmTopic
     access_log_group: Input[str]
     authorizer: Input[str]
     functions: Mapping[str, Input[str]]
@@ -185,18 +208,22 @@ class ServiceAlarmsArgs:
 class ServiceAlarms(pulumi.ComponentResource):
     """Alarms on what callers feel, on work that does not get done, and on who tries to get in."""
 
+    alarms: Sequence[Declared]
+
     def __init__(self, name: str, args: ServiceAlarmsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__(TYPE_SERVICE_ALARMS, name, None, opts)
         child = ResourceOptions(parent=self)
-        for alarm in (*_request_alarms(args), *_balancer_alarms(args), *_work_alarms(args), *_certificate_alarms(args)):
-            alarm_on_metric(args.names, alarm, args.topic_arn, child)
         # Not the function's own count of errors: to refuse a caller who is unknown, it has to fail.
         faults = CountedAlarm(
             name="authorizer-faults",
             pattern='{$.error="AUTHORIZER_*"}',
             description="The authorizer failed, or is not set up as API Gateway needs it: requests end with status 500",
         )
-        alarm_on_log(args.names, faults, args.access_log_group, args.topic_arn, child)
+        on_metrics = (*_request_alarms(args), *_balancer_alarms(args), *_work_alarms(args), *_certificate_alarms(args))
+        self.alarms = [
+            *(alarm_on_metric(args.alarms, alarm, child) for alarm in on_metrics),
+            alarm_on_log(args.alarms, faults, args.access_log_group, child),
+        ]
         self.register_outputs({})
 
 

@@ -9,12 +9,14 @@ import pulumi_aws as aws
 from pulumi import Output, ResourceOptions
 
 from infra import settings as configuration
+from infra.activity_alarms import ActivityAlarms, ActivityAlarmsArgs, SealAlarms, SealAlarmsArgs
 from infra.alarms import AlarmTopic, AlarmTopicArgs
 from infra.api import Api, ApiArgs
 from infra.api_functions import Surroundings
 from infra.audit_search import AuditSearch, AuditSearchArgs
 from infra.authorizer import Authorizer, AuthorizerArgs
 from infra.bastion import Bastion, BastionArgs
+from infra.budget import Budget, BudgetArgs
 from infra.certificates import IssuedCertificate, IssuedCertificateArgs
 from infra.compute import (
     LoadBalancer,
@@ -24,6 +26,7 @@ from infra.compute import (
     Services,
     ServicesArgs,
 )
+from infra.dashboard import Dashboard, DashboardArgs
 from infra.data import (
     Buckets,
     BucketsArgs,
@@ -45,6 +48,7 @@ from infra.network import FlowLog, FlowLogArgs, Network, NetworkArgs, NetworkPla
 from infra.observability import AuditTrail, AuditTrailArgs, ServiceAlarms, ServiceAlarmsArgs, WebAclLog, WebAclLogArgs
 from infra.private_dns import PrivateDns, PrivateDnsArgs
 from infra.rotation import Rotation, RotationArgs
+from infra.saved_queries import SavedQueries, SavedQueriesArgs
 from infra.scaling import ApiScaling, ApiScalingArgs, WorkerScaling, WorkerScalingArgs
 from infra.scanning import MalwareScan, MalwareScanArgs
 from infra.setting_types import ThreatProtection, Vpn
@@ -82,7 +86,11 @@ def main() -> None:
     protected = settings.deletion_protection
     disposable = not protected
     keys = Keys("keys", KeysArgs(names=names, malware_scan=settings.malware_scan, protected=protected), top)
-    alarms = AlarmTopic("alarms", AlarmTopicArgs(names=names, logs_key_arn=keys.logs_arn, email=settings.alarm_email), top)
+    alarms = AlarmTopic(
+        "alarms",
+        AlarmTopicArgs(names=names, logs_key_arn=keys.logs_arn, email=settings.alarm_email, runbook=settings.runbook),
+        top,
+    )
     FlowLog(
         "flow-log",
         FlowLogArgs(
@@ -151,7 +159,7 @@ def main() -> None:
             data_key_arn=keys.data_arn,
             secrets_key_arn=keys.secrets_arn,
             logs_key_arn=keys.logs_arn,
-            topic_arn=alarms.arn,
+            alarms=alarms,
         ),
         top,
     )
@@ -218,7 +226,9 @@ def main() -> None:
     )
     lambdas["keys"] = key_administration.function_name
     user_administration = UserAdministration(
-        "user-administration", UserAdministrationArgs(surroundings=surroundings, identity=identity), top
+        "user-administration",
+        UserAdministrationArgs(surroundings=surroundings, identity=identity, api_keys=tables.api_keys),
+        top,
     )
     lambdas["users"] = user_administration.function_name
     audit_search = AuditSearch(
@@ -235,6 +245,7 @@ def main() -> None:
         top,
     )
     lambdas["audit"] = audit_search.function_name
+    sealing = audit_search  # SEAL: your component goes here
 
     api = Api(
         "api",
@@ -278,8 +289,18 @@ def main() -> None:
         ),
         top,
     )
+    log_groups = {
+        "audit": [
+            authorizer.log_group_name,
+            *services.log_groups.values(),
+            *(function.log_group_name for function in (token_exchange, key_administration, user_administration, audit_search)),
+            sealing.log_group_name,
+        ],
+        "access": [api.access_log_group_name],
+    }
+    declared = [*services.alarms]
     if settings.audit_trail:
-        AuditTrail(
+        trail = AuditTrail(
             "audit-trail",
             AuditTrailArgs(
                 names=names,
@@ -287,26 +308,52 @@ def main() -> None:
                 tables=tables,
                 logs_key_arn=keys.logs_arn,
                 retention_days=settings.log_retention_days,
-                topic_arn=alarms.arn,
+                alarms=alarms,
                 protected=protected,
             ),
             top,
         )
-    ServiceAlarms(
+        declared += trail.alarms
+        log_groups["trail"] = [trail.log_group_name]
+    SavedQueries("saved-queries", SavedQueriesArgs(names=names, log_groups=log_groups), top)
+    always_on = settings.working_hours is None
+    on_service = ServiceAlarms(
         "service-alarms",
         ServiceAlarmsArgs(
             names=names,
-            topic_arn=alarms.arn,
+            alarms=alarms,
             access_log_group=api.access_log_group_name,
             authorizer=authorizer.function_name,
             functions=lambdas,
             balancer=balancer,
             queue=queue,
             certificates=certificates,
-            always_on=settings.working_hours is None,
+            always_on=always_on,
         ),
         top,
     )
+    on_seals = SealAlarms(
+        "seal-alarms",
+        SealAlarmsArgs(alarms=alarms, log_group=sealing.log_group_name, function=sealing.function_name),
+        top,
+    )
+    on_activity = ActivityAlarms(
+        "activity-alarms",
+        ActivityAlarmsArgs(
+            alarms=alarms,
+            always_on=always_on,
+            authorizer_log_group=authorizer.log_group_name,
+            service_log_group=services.log_groups["api"],
+            keys_log_group=key_administration.log_group_name,
+            users_log_group=user_administration.log_group_name,
+            sealing_log_group=sealing.log_group_name,
+        ),
+        top,
+    )
+    declared += [*on_service.alarms, *on_seals.alarms, *on_activity.alarms]
+    Dashboard("dashboard", DashboardArgs(topic=alarms, alarms=declared, queue=queue, services=services), top)
+    if settings.monthly_budget_usd:
+        Budget("budget", BudgetArgs(alarms=alarms, monthly_usd=settings.monthly_budget_usd), top)
 
     ways_in = _ways_in(settings, names, network, balancer, keys, buckets, labels, top)
 

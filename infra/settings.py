@@ -65,6 +65,7 @@ _HTTPS_URL = matches(r"(https://[a-z0-9.-]+(:\d+)?(/[\w./~%?=&-]*)?)?", "must be
 _PROVIDER_NAME = matches(r"([A-Za-z][\w-]{2,31})?", "must be 3 to 32 letters, digits, hyphens and underscores, a letter first")
 _CLIENT_ID = matches(r"[\w.:/-]{0,128}", "must be the client id that the provider gave")
 _EMAIL = matches(r"([^@\s]+@[^@\s]+\.[a-z]{2,})?", "must be an e-mail address")
+_PAGE = matches(r"[\w.~:/-]{1,200}", "must be the address of a page, such as docs/runbook.md")
 _IMAGE = matches(r"[A-Za-z0-9._:/@-]*", "must be the name of a container image")
 _INSTANCES = Field(ge=0, le=100)
 
@@ -146,6 +147,8 @@ class Settings(BaseModel):
     audit_trail: bool
     audit_lock_days: Annotated[int, Field(ge=0, le=3653)]
     alarm_email: Annotated[str, _EMAIL]
+    runbook: Annotated[str, _PAGE]
+    monthly_budget_usd: Annotated[int, Field(ge=0, le=1_000_000)]
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
@@ -312,6 +315,7 @@ UNSAFE_IN_PROD = (
         f"must be at least {YEAR_DAYS} in prod: whoever breaks in could remove the traces",
     ),
     Unsafe("alarm_email", lambda s: not s.alarm_email, "is required in prod: nobody would hear the alarms"),
+    Unsafe("monthly_budget_usd", lambda s: not s.monthly_budget_usd, "must not be 0 in prod: nobody would hear what it costs"),
     Unsafe("malware_scan", lambda s: not s.malware_scan, "must be true in prod: anyone's file would reach the workers unseen"),
     Unsafe(
         "deletion_protection",

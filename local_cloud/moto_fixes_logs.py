@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -121,6 +122,41 @@ def filter_json_records() -> None:
     replace(EventMessageFilter, "matches", make_match)
 
 
+def save_queries() -> None:
+    """CloudWatch Logs: PutQueryDefinition, DescribeQueryDefinitions and DeleteQueryDefinition. moto lacks them.
+
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutQueryDefinition.html
+    """
+
+    def saved(self: Any) -> dict[str, dict[str, Any]]:
+        return vars(self.logs_backend).setdefault("query_definitions", {})
+
+    def put_query_definition(self: Any) -> str:
+        groups = self._get_param("logGroupNames") or []
+        if any(group not in self.logs_backend.groups for group in groups):
+            raise ResourceNotFoundException
+        query_id = self._get_param("queryDefinitionId") or str(uuid.uuid4())
+        saved(self)[query_id] = {
+            "queryDefinitionId": query_id,
+            "name": self._get_param("name"),
+            "queryString": self._get_param("queryString"),
+            "logGroupNames": groups,
+        }
+        return json.dumps({"queryDefinitionId": query_id})
+
+    def describe_query_definitions(self: Any) -> str:
+        prefix = self._get_param("queryDefinitionNamePrefix") or ""
+        return json.dumps({"queryDefinitions": [one for one in saved(self).values() if one["name"].startswith(prefix)]})
+
+    def delete_query_definition(self: Any) -> str:
+        if saved(self).pop(self._get_param("queryDefinitionId"), None) is None:
+            raise ResourceNotFoundException
+        return json.dumps({"success": True})
+
+    for call in (put_query_definition, describe_query_definitions, delete_query_definition):
+        add(LogsResponse, call.__name__, call)
+
+
 def _checked(pattern: str) -> str:
     try:
         filter_pattern.parse(pattern)
@@ -129,4 +165,10 @@ def _checked(pattern: str) -> str:
     return pattern
 
 
-FIXES: tuple[Callable[[], None], ...] = (change_keys_in_place, put_metric_filters, try_metric_filters, filter_json_records)
+FIXES: tuple[Callable[[], None], ...] = (
+    change_keys_in_place,
+    put_metric_filters,
+    try_metric_filters,
+    filter_json_records,
+    save_queries,
+)

@@ -10,11 +10,13 @@ PAGE = ROOT / "docs" / "cost.md"
 
 def render(plans: Sequence[Plan]) -> str:
     """The whole page, which is the same for the same plans and prices."""
+    given = ", ".join(f"{given['quantity']} {price}s" for price, given in book()["always_given"].items())
     head = f"""# What a month costs
 
-List prices of {book()["region"]}, {book()["as_of"]} (`posture/prices.yaml`), without free tiers and discounts, for what the
-program plans. Made by `make docs`; do not edit. A test fails when this page is stale, when a resource type has no price, and
-when a stack costs more than it may. Jobs come on top: workers run while there is work, and cost by the hour."""
+List prices of {book()["region"]}, {book()["as_of"]} (`posture/prices.yaml`), without discounts, for what the program plans. Of
+the free tiers, only those that do not end ({given}) are counted, for an account that holds one stack.
+Made by `make docs`; do not edit. A test fails when this page is stale, when a resource type has no price, and when a stack costs
+more than it may. Jobs come on top: workers run while there is work, and cost by the hour."""
     summary = _table(
         ("Stack", "A month", "May cost", "An hour of a worker"),
         [(plan.stack, f"${total(plan):.2f}", f"${LIMITS[plan.stack]:.0f}", f"${job_hour(plan):.3f}") for plan in plans],

@@ -263,7 +263,16 @@ def _logs(item: Item) -> Iterator[Amount]:
 
 @_prices("cloudwatch/metricAlarm:MetricAlarm")
 def _alarm(item: Item) -> Iterator[Amount]:
-    yield "alarm", max(1, len(item.inputs.get("metricQueries") or []))
+    # Each metric that it is on; a band that was learned has an upper and a lower bound, which are one metric each.
+    queries = item.inputs.get("metricQueries") or []
+    metrics = sum("metric" in one for one in queries)
+    bands = sum("ANOMALY_DETECTION_BAND" in one.get("expression", "") for one in queries)
+    yield "alarm", max(1, metrics + 2 * bands)
+
+
+@_prices("cloudwatch/dashboard:Dashboard")
+def _dashboard(_: Item) -> Iterator[Amount]:
+    yield "dashboard", 1
 
 
 @_prices("cloudwatch/compositeAlarm:CompositeAlarm")
@@ -331,10 +340,19 @@ def lines(plan: Plan) -> list[Line]:
                 f"{resource.type} has no price: say in posture/costs.py what it buys, or in prices.yaml that it is free"
             )
         bought += [Line(resource.id, price, quantity) for price, quantity in PRICED[type_](Item(resource, plan, use))]
+    bought += _given(bought)
     unknown = sorted({line.price for line in bought} - set(book()["prices"]))
     if unknown:
         raise CostError(f"prices.yaml has no {', '.join(unknown)}")
     return bought
+
+
+def _given(bought: Iterable[Line]) -> Iterator[Line]:
+    """What AWS takes nothing for, every month and not for a first year alone: an account holds one stack (docs/cost.md)."""
+    for price, given in book()["always_given"].items():
+        quantity = sum(line.quantity for line in bought if line.price == price)
+        if quantity:
+            yield Line("given by AWS", price, -min(quantity, given["quantity"]))
 
 
 def usd(line: Line) -> float:

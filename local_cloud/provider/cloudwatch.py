@@ -1,8 +1,9 @@
-"""CloudWatch metric alarms."""
+"""CloudWatch: metric alarms, dashboards and saved queries."""
 # ruff: noqa: S105  # the token of a Pulumi type is not a password
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
@@ -15,11 +16,14 @@ from local_cloud.provider.framework import (
     ResourceType,
     from_tag_list,
     ignoring_gone,
+    none_if_gone,
     register,
+    same_json,
     tag_changes,
 )
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+BAND_COMPARISONS: Final = ("GreaterThanUpperThreshold", "LessThanLowerOrGreaterThanUpperThreshold", "LessThanLowerThreshold")
 COMPARISONS: Final = (
     "GreaterThanOrEqualToThreshold",
     "GreaterThanThreshold",
@@ -49,6 +53,7 @@ class MetricAlarm(ResourceType):
         "period": "Period",
         "statistic": "Statistic",
         "threshold": "Threshold",
+        "thresholdMetricId": "ThresholdMetricId",
         "treatMissingData": "TreatMissingData",
         "unit": "Unit",
     }
@@ -58,7 +63,7 @@ class MetricAlarm(ResourceType):
         "okActions": "OKActions",
     }
     arguments = frozenset({"name", "dimensions", "metricQueries", "tags", *_scalars, *_actions})
-    required = frozenset({"comparisonOperator", "evaluationPeriods", "threshold"})
+    required = frozenset({"comparisonOperator", "evaluationPeriods"})
     replaces = frozenset({"name"})
     defaults: ClassVar = {"actionsEnabled": True, "treatMissingData": "missing"}
     nested: ClassVar = {
@@ -78,7 +83,7 @@ class MetricAlarm(ResourceType):
 
     def check(self, inputs: Inputs, /) -> list[Failure]:
         known = {name: value for name, value in inputs.items() if value is not UNKNOWN}
-        faults = [*_unknown_words(known), *_unfit_metric(inputs), *_unfit_periods(known)]
+        faults = [*_unknown_words(known), *_unfit_metric(inputs), *_unfit_bound(inputs), *_unfit_periods(known)]
         return [Failure(name, f"{self.token}: {reason}") for name, reason in faults]
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
@@ -89,13 +94,18 @@ class MetricAlarm(ResourceType):
     def _arn(aws: Aws, name: str) -> str:
         return aws.arn("cloudwatch", f"alarm:{name}")
 
-    def _put(self, aws: Aws, inputs: Inputs, **more: Any) -> None:
-        arguments = {key: inputs[name] for name, key in {**self._scalars, **self._actions}.items() if name in inputs}
+    @classmethod
+    def called(cls, inputs: Inputs) -> dict[str, Any]:
+        """The arguments as PutMetricAlarm takes them, but for the tags."""
+        arguments = {key: inputs[name] for name, key in {**cls._scalars, **cls._actions}.items() if name in inputs}
         if "metricQueries" in inputs:
             arguments["Metrics"] = [_query(query) for query in inputs["metricQueries"]]
         else:
             arguments["Dimensions"] = _dimensions(inputs.get("dimensions"))
-        aws.client("cloudwatch").put_metric_alarm(AlarmName=inputs["name"], **arguments, **more)
+        return {"AlarmName": inputs["name"], **arguments}
+
+    def _put(self, aws: Aws, inputs: Inputs, **more: Any) -> None:
+        aws.client("cloudwatch").put_metric_alarm(**self.called(inputs), **more)
 
     def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
         cloudwatch = aws.client("cloudwatch")
@@ -133,7 +143,7 @@ Fault = tuple[str, str]
 
 def _unknown_words(known: Inputs) -> Iterator[Fault]:
     for name, words in (
-        ("comparisonOperator", COMPARISONS),
+        ("comparisonOperator", (*COMPARISONS, *BAND_COMPARISONS)),
         ("statistic", STATISTICS),
         ("treatMissingData", MISSING_DATA),
     ):
@@ -155,6 +165,18 @@ def _unfit_metric(inputs: Inputs) -> Iterator[Fault]:
         yield "statistic", "exactly one of statistic and extendedStatistic is needed"
 
 
+def _unfit_bound(inputs: Inputs) -> Iterator[Fault]:
+    """A threshold, or the band among metricQueries that stands for one."""
+    band = inputs.get("thresholdMetricId")
+    if (band is None) == ("threshold" not in inputs):
+        yield "threshold", "exactly one of threshold and thresholdMetricId is needed"
+    if (band is None) == (inputs["comparisonOperator"] in BAND_COMPARISONS):
+        yield "comparisonOperator", f"the operators {', '.join(BAND_COMPARISONS)}, and no others, compare with thresholdMetricId"
+    bands = [one.get("id") for one in inputs.get("metricQueries", []) if "ANOMALY_DETECTION_BAND(" in one.get("expression", "")]
+    if band is not None and band not in bands:
+        yield "thresholdMetricId", "thresholdMetricId has to be the id of an ANOMALY_DETECTION_BAND among metricQueries"
+
+
 def _unfit_periods(known: Inputs) -> Iterator[Fault]:
     period, periods = known.get("period"), known.get("evaluationPeriods")
     if isinstance(period, int) and period not in SHORT_PERIODS and (period < 60 or period % 60):
@@ -165,6 +187,104 @@ def _unfit_periods(known: Inputs) -> Iterator[Fault]:
             yield "evaluationPeriods", f"period times evaluationPeriods must not exceed {longest} seconds"
     if known.get("datapointsToAlarm", 0) > known.get("evaluationPeriods", WEEK_SECONDS):
         yield "datapointsToAlarm", "datapointsToAlarm must not exceed evaluationPeriods"
+
+
+@register
+class Dashboard(ResourceType):
+    token = "aws:cloudwatch/dashboard:Dashboard"
+    arguments = required = frozenset({"dashboardName", "dashboardBody"})
+    replaces = frozenset({"dashboardName"})
+    computed = frozenset({"dashboardArn"})
+    unique = "dashboardName"
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        body = inputs["dashboardBody"]
+        fault = None if body is UNKNOWN else _unfit_body(body)
+        return [Failure("dashboardBody", f"{self.token}: {fault}")] if fault else []
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        self._put(aws, inputs)
+        name = inputs["dashboardName"]
+        return name, {"dashboardArn": f"arn:{aws.partition}:cloudwatch::{aws.account}:dashboard/{name}"}
+
+    @staticmethod
+    def _put(aws: Aws, inputs: Inputs) -> None:
+        aws.client("cloudwatch").put_dashboard(DashboardName=inputs["dashboardName"], DashboardBody=inputs["dashboardBody"])
+
+    def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        found = none_if_gone(aws.client("cloudwatch").get_dashboard, DashboardName=resource_id)
+        return found and {"dashboardBody": same_json(found["DashboardBody"], state.get("dashboardBody"))}
+
+    def update(self, aws: Aws, _resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        self._put(aws, new)
+        return {}
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            aws.client("cloudwatch").delete_dashboards(DashboardNames=[resource_id])
+
+
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
+GRID_COLUMNS: Final = 24
+WIDGETS: Final = frozenset({"alarm", "explorer", "log", "metric", "text"})
+
+
+def _unfit_body(body: str) -> str | None:
+    """What PutDashboard would not take about a body."""
+    try:
+        widgets = json.loads(body)["widgets"]
+    except (ValueError, KeyError, TypeError):
+        return "dashboardBody has to be a JSON object with widgets"
+    for widget in widgets:
+        if widget.get("type") not in WIDGETS or not widget.get("properties"):
+            return f"each widget has properties and a type, one of {', '.join(sorted(WIDGETS))}"
+        if not 0 < widget["width"] <= GRID_COLUMNS - widget["x"]:
+            return f"a widget has to lie within {GRID_COLUMNS} columns"
+        if widget["type"] == "metric" and not (widget["properties"].get("metrics") and widget["properties"].get("region")):
+            return "a widget of metrics has to name metrics and a region"
+    return None
+
+
+@register
+class QueryDefinition(ResourceType):
+    token = "aws:cloudwatch/queryDefinition:QueryDefinition"
+    arguments = frozenset({"name", "queryString", "logGroupNames"})
+    required = frozenset({"name", "queryString"})
+    computed = frozenset({"queryDefinitionId"})
+
+    def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
+        query_id = self._put(aws, inputs)
+        return query_id, {"queryDefinitionId": query_id}
+
+    @staticmethod
+    def _put(aws: Aws, inputs: Inputs, **which: str) -> str:
+        given = {"logGroupNames": inputs["logGroupNames"]} if "logGroupNames" in inputs else {}
+        call = aws.client("logs").put_query_definition
+        return call(name=inputs["name"], queryString=inputs["queryString"], **given, **which)["queryDefinitionId"]
+
+    def read(self, aws: Aws, resource_id: str, state: dict[str, Any], /) -> dict[str, Any] | None:
+        pages = aws.client("logs").describe_query_definitions(maxResults=1000)
+        live = next((one for one in pages["queryDefinitions"] if one["queryDefinitionId"] == resource_id), None)
+        if live is None:
+            return None
+        groups = live.get("logGroupNames") or None
+        # AWS keeps them in no order that it promises.
+        given = state.get("logGroupNames")
+        same = given is not None and groups is not None and sorted(given) == sorted(groups)
+        return {
+            "name": live["name"],
+            "queryString": live["queryString"],
+            "logGroupNames": given if same else groups,
+            "queryDefinitionId": resource_id,
+        }
+
+    def update(self, aws: Aws, resource_id: str, _old: dict[str, Any], new: Inputs, /) -> dict[str, Any]:
+        self._put(aws, new, queryDefinitionId=resource_id)
+        return {}
+
+    def delete(self, aws: Aws, resource_id: str, _state: dict[str, Any], /) -> None:
+        with ignoring_gone():
+            aws.client("logs").delete_query_definition(queryDefinitionId=resource_id)
 
 
 _QUERY: Final = {

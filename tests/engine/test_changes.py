@@ -52,6 +52,11 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
         {"update aws:appautoscaling/scheduledAction:ScheduledAction", "update aws:autoscaling/schedule:Schedule"},
     ),
     "endpoint_zones": (2, {"update aws:ec2/vpcEndpoint:VpcEndpoint"}),
+    "runbook": (
+        "https://example.org/runbook",
+        {"update aws:cloudwatch/metricAlarm:MetricAlarm", "update aws:cloudwatch/dashboard:Dashboard"},
+    ),
+    "monthly_budget_usd": (50, {"update aws:budgets/budget:Budget"}),
     "alarm_email": ("operator@example.org", {"create aws:sns/topicSubscription:TopicSubscription"}),
     "deletion_protection": (
         True,

@@ -68,6 +68,8 @@ VALID = {
     "heartmap:audit_trail": "true",
     "heartmap:audit_lock_days": "365",
     "heartmap:alarm_email": "security@example.org",
+    "heartmap:runbook": "docs/runbook.md",
+    "heartmap:monthly_budget_usd": "400",
 }
 DOMAIN = {"heartmap:domain": "heartmap.example.org", "heartmap:hosted_zone_id": "Z0123456789EXAMPLE"}
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b-2c"
@@ -179,6 +181,9 @@ def test_a_stack_that_is_no_environment_is_refused(stack: str) -> None:
         ("heartmap:secret_rotation_days", "7", "must be 30 to 365, or 0 for never"),
         ("heartmap:audit_lock_days", "4000", "less than or equal to 3653"),
         ("heartmap:alarm_email", "nobody", "must be an e-mail address"),
+        ("heartmap:runbook", "", "must be the address of a page"),
+        ("heartmap:runbook", "docs/run book.md", "must be the address of a page"),
+        ("heartmap:monthly_budget_usd", "-1", "greater than or equal to 0"),
         ("heartmap:image", "service;rm", "must be the name of a container image"),
         ("heartmap:image", "service:latest", "must end in @sha256: and the digest"),
         ("heartmap:max_upload_bytes", "1000", "greater than or equal to 1048576"),
@@ -253,6 +258,7 @@ UNSAFE = [
     ("audit_trail", "false", "leave no trace"),
     ("audit_lock_days", "364", "remove the traces"),
     ("alarm_email", "", "nobody would hear the alarms"),
+    ("monthly_budget_usd", "0", "nobody would hear what it costs"),
     ("malware_scan", "false", "reach the workers unseen"),
     ("deletion_protection", "false", "one mistake would remove the data"),
     ("secret_rotation_days", "0", "good for ever"),

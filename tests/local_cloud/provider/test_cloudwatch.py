@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
@@ -42,9 +44,26 @@ BACKLOG = {
         {"id": "each", "expression": "messages / 2", "label": "Messages a task", "returnData": True},
     ],
 }
+ANOMALY = {
+    "name": "unusual",
+    "comparisonOperator": "GreaterThanUpperThreshold",
+    "evaluationPeriods": 1,
+    "thresholdMetricId": "band",
+    "metricQueries": [
+        {"id": "band", "expression": "ANOMALY_DETECTION_BAND(measured, 4)", "label": "As usual", "returnData": True},
+        {
+            "id": "measured",
+            "metric": {"metricName": "Count", "namespace": "AWS/ApiGateway", "period": 900, "stat": "Sum"},
+            "returnData": True,
+        },
+    ],
+}
+PAGE = json.dumps(
+    {"widgets": [{"type": "text", "x": 0, "y": 0, "width": 24, "height": 2, "properties": {"markdown": "# heartmap-dev"}}]}
+)
 
 
-@pytest.mark.parametrize("given", [BLOCKED, BACKLOG], ids=["metric", "queries"])
+@pytest.mark.parametrize("given", [BLOCKED, BACKLOG, ANOMALY], ids=["metric", "queries", "band"])
 def test_an_alarm_is_found_as_it_was_given(make: Callable[..., Any], given: dict[str, Any]) -> None:
     alarm = make(ALARM, **given)
     assert alarm.drift() == {}
@@ -92,10 +111,63 @@ def test_actions_that_somebody_took_away_are_a_difference(make: Callable[..., An
         ({"extendedStatistic": "p90"}, "exactly one"),
         ({"datapointsToAlarm": 2}, "must not exceed evaluationPeriods"),
         ({"metricQueries": []}, "alarm on one metric"),
-        ({"thresholdMetricId": "band"}, "does not know the argument"),
+        ({"thresholdMetricId": "band"}, "exactly one of threshold"),
+        ({"comparisonOperator": "GreaterThanUpperThreshold"}, "compare with thresholdMetricId"),
+        ({"thresholdMetricId": "measured", "threshold": None}, "ANOMALY_DETECTION_BAND among metricQueries"),
+        ({"evaluateLowSampleCountPercentiles": "ignore"}, "does not know the argument"),
     ],
 )
 def test_what_aws_would_refuse_is_refused(refusals: Callable[..., list[str]], changes: dict[str, Any], told: str) -> None:
-    reasons = refusals(ALARM, **BLOCKED | changes)
+    given = {name: value for name, value in (BLOCKED | changes).items() if value is not None}
+    reasons = refusals(ALARM, **given)
     assert reasons
     assert any(told in reason for reason in reasons), reasons
+
+
+def test_a_dashboard_is_found_as_it_was_given_and_changes_in_place(make: Callable[..., Any], cloud: Any) -> None:
+    page = make("aws:cloudwatch/dashboard:Dashboard", dashboardName="heartmap-dev", dashboardBody=PAGE)
+    assert page.drift() == {}
+    assert page.state["dashboardArn"] == "arn:aws:cloudwatch::123456789012:dashboard/heartmap-dev"
+    page.update(dashboardBody=PAGE.replace("# heartmap-dev", "# another"))
+    assert page.drift() == {}
+    assert "# another" in cloud.client("cloudwatch").get_dashboard(DashboardName="heartmap-dev")["DashboardBody"]
+    page.delete()
+    assert page.read() is None
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("widgets", "JSON object with widgets"),
+        (PAGE.replace("text", "picture"), "a type, one of alarm"),
+        (PAGE.replace("24", "25"), "within 24 columns"),
+        (PAGE.replace("text", "metric"), "name metrics and a region"),
+    ],
+)
+def test_a_dashboard_that_aws_would_not_show_is_refused(refusals: Callable[..., list[str]], body: str, told: str) -> None:
+    (reason,) = refusals("aws:cloudwatch/dashboard:Dashboard", dashboardName="heartmap-dev", dashboardBody=body)
+    assert told in reason
+
+
+def test_a_saved_query_is_found_as_it_was_given_and_changes_in_place(make: Callable[..., Any], cloud: Any) -> None:
+    logs = cloud.client("logs")
+    for group in ("first", "second"):
+        logs.create_log_group(logGroupName=group)
+    query = make(
+        "aws:cloudwatch/queryDefinition:QueryDefinition",
+        name="heartmap-dev/faults",
+        queryString="filter decision = 'error'",
+        logGroupNames=["second", "first"],
+    )
+    assert query.drift() == {}
+    query.update(queryString="filter decision = 'deny'", logGroupNames=["first"])
+    assert query.drift() == {}
+    (kept,) = logs.describe_query_definitions()["queryDefinitions"]
+    assert (kept["name"], kept["queryString"]) == ("heartmap-dev/faults", "filter decision = 'deny'")
+    query.delete()
+    assert query.read() is None
+
+
+def test_a_saved_query_for_a_log_group_that_is_not_there_is_refused(make: Callable[..., Any]) -> None:
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        make("aws:cloudwatch/queryDefinition:QueryDefinition", name="faults", queryString="limit 1", logGroupNames=["nowhere"])
