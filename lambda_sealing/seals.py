@@ -1,8 +1,8 @@
 """The files of the sealing: the records of a period, and the seal that a signature is on. What ``docs/audit.md`` says of them.
 
 ``records/<sequence>-<16 hex of its SHA-256>.jsonl.gz`` holds the records, each line as it was written, by writer and sequence.
-``seals/<sequence>.json`` holds ``{"seal": "<text>", "signature": "<base64>"}``, where the text is the JSON object of a Seal and the
-signature is on its bytes as they are. A seal names the SHA-256 of the seal file before it, so that none can be left out.
+``seals/<sequence>.json`` holds ``{"seal": "<text>", "signature": "<base64>"}``, where the text is the JSON object of a Seal and
+the signature is on its bytes as they are. A seal names the SHA-256 of the seal file before it, so that none can be left out.
 Nothing but the standard library.
 """
 
@@ -32,7 +32,7 @@ MOST_SEAL_BYTES = 8 * 1024 * 1024
 MOST_WRITERS = 1000
 """Writers whose heads a seal names; those that were heard of longest ago are left out."""
 
-_NAME = re.compile(rf"{SEALS_PREFIX}([0-9]{{{DIGITS}}})\.json")
+_NUMBER = re.compile(rf"([0-9]{{{DIGITS}}})\.json")
 _BLOCK = 1024 * 1024
 
 
@@ -46,7 +46,7 @@ class RecordsFile(NamedTuple):
     name: str
     sha256: str
     bytes: int
-    count: int
+    lines: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +102,14 @@ class SealFile(NamedTuple):
     seal: Seal
 
 
-def name_of(sequence: int) -> str:
-    """The key of a seal in the bucket."""
-    return f"{SEALS_PREFIX}{sequence:0{DIGITS}}.json"
+def name_of(prefix: str, sequence: int) -> str:
+    """The key of what has this sequence, a seal under SEALS_PREFIX."""
+    return f"{prefix}{sequence:0{DIGITS}}.json"
 
 
-def sequence_of(name: str) -> int | None:
-    """The sequence of the seal with this key, None for what is no seal's."""
-    found = _NAME.fullmatch(name)
+def sequence_of(prefix: str, name: str) -> int | None:
+    """The sequence of what has this key, None for a key of another kind."""
+    found = _NUMBER.fullmatch(name.removeprefix(prefix))
     return int(found[1]) if found else None
 
 
