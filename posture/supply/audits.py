@@ -125,4 +125,5 @@ def _kept(file: Path, tool: str, ask: Callable[[], Audit]) -> Audit:
 
 
 def _read(told: dict[str, Any]) -> Audit:
-    return Audit(**told | {"failures": tuple(Failure(**one) for one in told["failures"])})
+    failures = tuple(Failure(**one) for one in told.pop("failures"))
+    return Audit(**told, failures=failures)

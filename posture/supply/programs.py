@@ -1,4 +1,4 @@
-"""Runs the programs that judge what the project is made of; posture/scanners/supply.in names them, with an environment of their own."""
+"""Runs the programs that judge what the project is made of, in an environment of their own (posture/scanners/supply.in)."""
 
 import os
 import subprocess
