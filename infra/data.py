@@ -28,6 +28,8 @@ LOAD_BALANCER_LOG_PREFIX = "load-balancer"
 ACCESS_LOG_PREFIX = "s3"
 TRAIL_PREFIX = "cloudtrail"
 """Where the audit bucket keeps CloudTrail's files."""
+SEALS_PREFIX = "application-audit/"
+"""Where it keeps the application's own records, sealed."""
 SESSIONS_PREFIX = "sessions"
 """Where the audit bucket keeps what was typed on the bastion."""
 SCAN_TAG, SCAN_CLEAN = "GuardDutyMalwareScanStatus", "NO_THREATS_FOUND"
@@ -55,7 +57,8 @@ KEY_DELETION_DAYS = 30
 SECRET_BYTES = 32
 
 
-def _key_owner(names: Names) -> Statement:
+def key_owner(names: Names) -> Statement:
+    """The statement of a key policy by which the account's own policies say who else may use the key."""
     return Statement(
         sid="Account",
         principals={"AWS": (f"arn:{names.partition}:iam::{names.account}:root",)},
@@ -103,7 +106,7 @@ class Keys(pulumi.ComponentResource):
             description=f"{self._names.prefix}: {description}",
             enable_key_rotation=True,
             deletion_window_in_days=KEY_DELETION_DAYS,
-            policy=document(_key_owner(self._names), *uses),
+            policy=document(key_owner(self._names), *uses),
             opts=ResourceOptions(parent=self, protect=self._protected),
         )
         alias = f"alias/{self._names.of(purpose)}"
@@ -159,6 +162,11 @@ def trail_arn(names: Names) -> str:
 def scan_rule_name(names: Names) -> str:
     """The name of the EventBridge rule that carries the results of malware scans."""
     return names.of("scan-results")
+
+
+def sealer_role_name(names: Names) -> str:
+    """The name of the role under which the audit records are sealed."""
+    return names.of("sealing")
 
 
 def scanner_role_name(names: Names) -> str:
@@ -342,7 +350,7 @@ class Buckets(pulumi.ComponentResource):
             kept_days=max(args.logs_kept_days, args.audit_lock_days),
             # The lock can be had from the beginning only; how long it holds can be said later.
             lock=Lock(days=args.audit_lock_days),
-            statements=self._trail(),
+            statements=(*self._trail(), self._seals()),
         )
         self.register_outputs(
             {"uploads": self.uploads.bucket, "results": self.results.bucket, "audit": self.audit.bucket, "logs": self.logs.bucket}
@@ -410,6 +418,18 @@ class Buckets(pulumi.ComponentResource):
                 conditions={"StringEquals": {**source, "s3:x-amz-acl": "bucket-owner-full-control"}},
                 reason="CloudTrail names its files itself",
             ),
+        )
+
+    def _seals(self) -> Statement:
+        """Nobody but the sealer puts what looks like a seal, or is in the way of the next one."""
+        return Statement(
+            sid="OnlyTheSealerSeals",
+            effect="Deny",
+            principals={"AWS": ("*",)},
+            actions=("s3:PutObject",),
+            resources=(self._arn("audit", f"/{SEALS_PREFIX}*"),),
+            conditions={"ArnNotEquals": {"aws:PrincipalArn": self._args.names.role_arn(sealer_role_name(self._args.names))}},
+            reason="a refusal has to hold for every object and everyone",
         )
 
     def _scanned_first(self) -> tuple[Statement, ...]:
