@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from heartmap_service import analyses, etags, idempotency, server
+from heartmap_service import analyses, audit, etags, idempotency, server
 from heartmap_service.analyses import AnalysisRequest, AnalysisService, NewAnalysis, Submitted
 from heartmap_service.awake import keep_awake
 from heartmap_service.catalogue import DEFAULT_TYPE, PIPELINES
@@ -38,10 +38,10 @@ from heartmap_service.identity import Caller, FromAssertion, Gate, IdentitySourc
 from heartmap_service.job_store import JobStore
 from heartmap_service.log import configure
 from heartmap_service.pagination import MOST, Cursor, Limit
-from heartmap_service.problems import Problem, invalid, respond
+from heartmap_service.problems import AUDIT, Problem, invalid, respond
 from heartmap_service.queue import Queue
 from heartmap_service.quotas import Quotas
-from heartmap_service.records import Analysis
+from heartmap_service.records import Analysis, Visibility
 from heartmap_service.settings import ApiSettings, load
 from heartmap_service.storage import Results, Uploads
 from heartmap_service.time_limits import TimeLimits
@@ -127,6 +127,10 @@ def _caller(request: Request) -> Caller:
     return request.state.caller
 
 
+def _record(request: Request) -> audit.Call:
+    return getattr(request.state, AUDIT)
+
+
 def _uploads(request: Request) -> UploadService:
     return request.app.state.uploads
 
@@ -140,6 +144,8 @@ def _config(request: Request) -> ConfigStore:
 
 
 As = Annotated[Caller, Depends(_caller)]
+Recorded = Annotated[audit.Call, Depends(_record)]
+"""The audit record of the call: what is written into it before the answer leaves is found again."""
 UploadsUsed = Annotated[UploadService, Depends(_uploads)]
 AnalysesUsed = Annotated[AnalysisService, Depends(_analyses)]
 ConfigUsed = Annotated[ConfigStore, Depends(_config)]
@@ -207,13 +213,15 @@ def change_config(
     change: ConfigChange,
     caller: As,
     config: ConfigUsed,
+    record: Recorded,
     response: Response,
     if_match: Annotated[str | None, Header(max_length=256)] = None,
 ) -> dict[str, Any]:
     """Changes the fields given and leaves the others, or brings the values of a version back."""
     changed = config.change(change, principal=caller.principal, request_id=caller.request_id, if_match=if_match)
-    response.headers[etags.HEADER] = changed.etag
-    return changed.model_dump()
+    record.changes, record.config_version = changed.names, changed.version.version
+    response.headers[etags.HEADER] = changed.version.etag
+    return changed.version.model_dump()
 
 
 def list_config_versions(config: ConfigUsed, limit: Limit = MOST, cursor: Cursor = None) -> dict[str, Any]:
@@ -229,6 +237,7 @@ def list_uploads(caller: As, uploads: UploadsUsed, limit: Limit = MOST, cursor: 
 def begin_upload(
     caller: As,
     uploads: UploadsUsed,
+    record: Recorded,
     response: Response,
     new: Annotated[NewUpload | None, Body()] = None,
     idempotency_key: IdempotencyKey = None,
@@ -236,6 +245,8 @@ def begin_upload(
     """Permission to send a data set straight to S3, or, with ``source``, to have it copied from where it is."""
     asked = new or NewUpload()
     begun = uploads.begin(caller, asked, idempotency.of_call(caller.principal, idempotency_key, "POST /uploads", asked))
+    record.resource, record.visibility = begun.ticket["upload_id"], _in_a_word(asked.visibility)
+    record.reason = audit.REPLAYED if begun.replayed else audit.DONE
     response.headers.update(idempotency.REPLAYED if begun.replayed else {})
     return begun.ticket
 
@@ -246,9 +257,16 @@ def show_upload(upload_id: str, caller: As, uploads: UploadsUsed, response: Resp
 
 
 def change_upload_visibility(
-    upload_id: str, new: NewVisibility, caller: As, uploads: UploadsUsed, response: Response, if_match: IfMatch = None
+    upload_id: str,
+    new: NewVisibility,
+    caller: As,
+    uploads: UploadsUsed,
+    record: Recorded,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> dict[str, Any]:
     """Who may see an upload and analyse it."""
+    record.visibility = _in_a_word(new.visibility)
     return _tagged(response, uploads.set_visibility(caller, upload_id, new.visibility, if_match=if_match))
 
 
@@ -267,12 +285,15 @@ def submit_analysis(
     caller: As,
     uploads: UploadsUsed,
     jobs: AnalysesUsed,
+    record: Recorded,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
     """Queues an analysis of an upload that the caller may see."""
+    record.upload_id = new.upload_id
     call = idempotency.of_call(caller.principal, idempotency_key, "POST /analyses", new)
     submitted = jobs.earlier(call) or jobs.submit(caller, uploads.find(caller, new.upload_id), new, call)
+    _note_analysis(submitted, record)
     response.headers.update(idempotency.REPLAYED if submitted.replayed else {})
     analysis = submitted.analysis
     return {"analysis_id": analysis.analysis_id, "state": analysis.state, "estimate": analysis.estimate}
@@ -288,15 +309,24 @@ def show_analysis(analysis_id: str, caller: As, jobs: AnalysesUsed, response: Re
     return _tagged(response, jobs.document(jobs.find(caller, analysis_id)))
 
 
-def show_results(analysis_id: str, caller: As, jobs: AnalysesUsed) -> dict[str, Any]:
+def show_results(analysis_id: str, caller: As, jobs: AnalysesUsed, record: Recorded) -> dict[str, Any]:
     """The files, each with a URL that holds for some minutes, and the summary."""
-    return jobs.results(caller, analysis_id)
+    results = jobs.results(caller, analysis_id)
+    record.results(results["files"])
+    return results
 
 
 def change_visibility(
-    analysis_id: str, new: NewVisibility, caller: As, jobs: AnalysesUsed, response: Response, if_match: IfMatch = None
+    analysis_id: str,
+    new: NewVisibility,
+    caller: As,
+    jobs: AnalysesUsed,
+    record: Recorded,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> dict[str, Any]:
     """Who may see an analysis."""
+    record.visibility = _in_a_word(new.visibility)
     return _tagged(response, jobs.set_visibility(caller, analysis_id, new.visibility, if_match=if_match))
 
 
@@ -308,6 +338,7 @@ async def analyze(
     caller: As,
     uploads: UploadsUsed,
     jobs: AnalysesUsed,
+    record: Recorded,
     file: Annotated[UploadFile, File()],
     request: Annotated[str | None, Form()] = None,
     analysis_type: Annotated[str | None, Form(max_length=64)] = None,
@@ -324,11 +355,12 @@ async def analyze(
         raise Problem(422, "not_hdf5", "The file is not HDF5. Save the AnnData object with write_h5ad and send that file.")
     call = await run_in_threadpool(_analyze_call, caller, idempotency_key, asked, file)
     submitted = await run_in_threadpool(_submit_file, caller, uploads, jobs, asked, file, call)
+    _note_analysis(submitted, record)
     analysis = submitted.analysis
     while analysis.state in ("queued", "running") and time.monotonic() < deadline:
         await asyncio.sleep(ANALYZE_POLL)
         analysis = await run_in_threadpool(jobs.find, caller, analysis.analysis_id)
-    answer = await run_in_threadpool(_analyze_answer, caller, jobs, analysis)
+    answer = await run_in_threadpool(_analyze_answer, caller, jobs, analysis, record)
     answer.headers.update(idempotency.REPLAYED if submitted.replayed else {})
     return answer
 
@@ -371,7 +403,7 @@ def _analysis_request(text: str | None, analysis_type: str | None) -> AnalysisRe
         raise invalid([{**item, "loc": ("request", *item["loc"])} for item in error.errors()]) from None
 
 
-def _analyze_answer(caller: Caller, jobs: AnalysisService, analysis: Analysis) -> JSONResponse:
+def _analyze_answer(caller: Caller, jobs: AnalysisService, analysis: Analysis, record: audit.Call) -> JSONResponse:
     """In the shape of HeartMAP's AnalysisResponse, with ``analysis_id`` and ``state`` added."""
     known = {"analysis_id": analysis.analysis_id, "state": analysis.state}
     if analysis.state in ("queued", "running"):
@@ -383,6 +415,7 @@ def _analyze_answer(caller: Caller, jobs: AnalysisService, analysis: Analysis) -
         status = 409 if analysis.state == "cancelled" else 500 if code in analyses.OUR_FAULT else 422
         raise Problem(status, code, analysis.detail or f"The analysis was {analysis.state}.")
     results = jobs.results(caller, analysis.analysis_id)
+    record.results(results["files"])
     document = {
         "status": "success",
         "message": "Analysis completed successfully",
@@ -391,6 +424,18 @@ def _analyze_answer(caller: Caller, jobs: AnalysisService, analysis: Analysis) -
         **known,
     }
     return JSONResponse(document)
+
+
+def _note_analysis(submitted: Submitted, record: audit.Call) -> None:
+    analysis = submitted.analysis
+    record.resource, record.upload_id = analysis.analysis_id, analysis.upload_id
+    record.analysis_type, record.config_version = analysis.analysis_type, analysis.config_version
+    record.reason = audit.REPLAYED if submitted.replayed else audit.DONE
+
+
+def _in_a_word(visibility: Visibility) -> str:
+    """Whom it names is in the record of the upload or the analysis."""
+    return visibility if isinstance(visibility, str) else "listed"
 
 
 def _tagged(response: Response, document: dict[str, Any]) -> dict[str, Any]:

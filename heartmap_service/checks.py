@@ -6,6 +6,7 @@ worker with it is rejected after CHECKS of them.
 
 import structlog
 
+from heartmap_service import audit
 from heartmap_service.pulse import Pulse
 from heartmap_service.queue import Message
 from heartmap_service.records import Upload
@@ -95,6 +96,7 @@ class UploadChecker:
                 self._reject(upload.upload_id, failure)
                 return
         self._store.accept(upload.upload_id, facts)
+        audit.of_upload(upload, audit.UPLOAD_ACCEPTED).write()
         _log.info("upload accepted", **facts)
 
     def _copy(self, upload: Upload, source: str) -> None:
@@ -111,4 +113,7 @@ class UploadChecker:
 
     def _reject(self, upload_id: str, failure: JobFailed) -> None:
         self._store.reject(upload_id, failure.code, failure.detail)
+        upload = self._store.find(upload_id)
+        if upload is not None:
+            audit.of_upload(upload, audit.UPLOAD_REJECTED, failure.code).write()
         _log.info("upload rejected", upload_id=upload_id, code=failure.code, log=failure.log)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -94,6 +94,13 @@ class ConfigVersion(BaseModel):
         return f'"{self.version}"'
 
 
+class Changed(NamedTuple):
+    """A new version, and the names of the options that it gives another value."""
+
+    version: ConfigVersion
+    names: list[str]
+
+
 def _without_defaults(schema: dict[str, Any]) -> None:
     for member in schema["properties"].values():
         member.pop("default", None)
@@ -118,7 +125,7 @@ class ConfigStore:
         more = {"next_cursor": encode(_LIST, str(shown[-1]["version"]))} if len(rows) > limit else {}
         return {"versions": shown, **more}
 
-    def change(self, change: ConfigChange, *, principal: str, request_id: str, if_match: str | None = None) -> ConfigVersion:
+    def change(self, change: ConfigChange, *, principal: str, request_id: str, if_match: str | None = None) -> Changed:
         """Writes the next version, with the fields given or with the values of the version to restore.
 
         Raises Problem 412 when ``if_match`` (the header) does not name the current version, 409 when someone else wrote the next
@@ -139,6 +146,7 @@ class ConfigStore:
             changed_by=principal,
             changed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
+        changes = _changes(current.config.model_dump(), version.config.model_dump())
         item = {
             "name": {"S": _NAME},
             "version": {"N": str(version.version)},
@@ -146,12 +154,12 @@ class ConfigStore:
             "changed_by": {"S": principal},
             "changed_at": {"S": version.changed_at or ""},
             "request_id": {"S": request_id},
-            "changes": {"S": json.dumps(_changes(current.config.model_dump(), version.config.model_dump()))},
+            "changes": {"S": json.dumps(changes)},
         }
         if change.restores:
             item["restored_from"] = {"N": str(change.restore_version)}
         self._add(item)
-        return version
+        return Changed(version, [each["field"] for each in changes])
 
     def _add(self, item: dict[str, Any]) -> None:
         try:

@@ -8,6 +8,7 @@ The identity source is the authorizer's assertion (``FromAssertion``: behind API
 process (``direct_identity``: behind another gateway, or behind none).
 """
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -20,7 +21,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
-from heartmap_service.problems import Problem, respond
+from heartmap_service import audit
+from heartmap_service.problems import AUDIT, Problem, respond
 from heartmap_service.queue import ULID_PATTERN
 from lambda_authorizer.access_policy import ADMIN, RULES, SERVICE, Rule, permits
 from lambda_authorizer.assertion import HEADER, Assertion, AssertionRefused, verify
@@ -103,8 +105,8 @@ def given_request_id(headers: Headers) -> str | None:
 
 
 class Gate:
-    """The outermost layer: host, identity, route, role, size of the body, number of calls; security headers and one log line a
-    call.
+    """The outermost layer: host, identity, route, role, size of the body, number of calls; security headers, and one audit record
+    and one log line a call.
 
     Args:
         app: what is behind it.
@@ -138,42 +140,46 @@ class Gate:
             return
         started = time.monotonic()
         headers = Headers(scope=scope)
-        request_id = self._identity.request_id(scope, headers)
-        call = {"request_id": request_id, "method": scope["method"]}
-        status = 500
-
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message = _with_headers(message, call["request_id"])
-            await send(message)
-
+        record = audit.Call(self._identity.request_id(scope, headers))
+        state = scope.setdefault("state", {})
+        state[AUDIT] = record
+        answer = _Answer(record, scope, receive, send)
         self._calls += 1
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=record.request_id):
             try:
-                caller, rule = await self._admit(scope, headers, request_id)
-                call |= {"request_id": caller.request_id, "principal": caller.principal, "route": rule.route}
-                structlog.contextvars.bind_contextvars(request_id=caller.request_id)
-                scope.setdefault("state", {})["caller"] = caller
-                await self._app(scope, _bounded(receive, rule.body), send_with_headers)
+                state["caller"], rule = await self._admit(scope, headers, record)
+                structlog.contextvars.bind_contextvars(request_id=record.request_id)
+                await self._app(scope, _bounded(receive, rule.body), answer.send)
             except Problem as problem:
-                call["code"] = problem.code
-                await respond(problem, call["request_id"])(scope, receive, send_with_headers)
+                await respond(problem, record.request_id)(scope, receive, answer.send)
             finally:
                 self._calls -= 1
-                _log.info("call", status=status, milliseconds=round((time.monotonic() - started) * 1000), **call)
+                answer.end()
+                _log.info(
+                    "call",
+                    status=answer.status,
+                    milliseconds=round((time.monotonic() - started) * 1000),
+                    method=scope["method"],
+                    route=record.route,
+                    principal=record.principal,
+                    reason=record.reason,
+                )
 
-    async def _admit(self, scope: Scope, headers: Headers, request_id: str) -> tuple[Caller, Rule]:
+    async def _admit(self, scope: Scope, headers: Headers, record: audit.Call) -> tuple[Caller, Rule]:
+        """Whoever is let through, and to which row; what is found out on the way stands in the record, whatever comes of it."""
         if [host.lower().partition(":")[0] for host in headers.getlist("host")] != [self._host]:
             raise Problem(421, "misdirected_request", "This host does not serve the API.")
         path = self._without_stage(scope)
         if self._calls > self._most_calls and path not in ALWAYS:
             raise Problem(503, "overloaded", "There are too many calls at once. Try again.", headers={"Retry-After": "2"})
-        identity = await self._identity.identify(scope, headers, request_id)
+        identity = await self._identity.identify(scope, headers, record.request_id)
+        record.principal, record.request_id = identity.principal, identity.request_id
         rule = self._rules.get((identity.method, identity.route))
-        if rule is None or scope["method"] != rule.method or not self._templates[rule.route].fullmatch(path):
+        found = self._templates[rule.route].fullmatch(path) if rule is not None and rule.method == scope["method"] else None
+        if rule is None or found is None:
             raise Problem(403, "wrong_route", "The call is not the one that was authorised.")
+        record.method, record.route, record.action = rule.method, rule.route, audit.ACTIONS[rule.method, rule.route]
+        record.resource = found[1] if found.re.groups else None
         if not permits(rule, identity.groups, identity.scopes):
             raise Problem(403, "forbidden", "Your role does not allow this. Ask an administrator for the group that does.")
         length = headers.get("content-length", "0")
@@ -190,10 +196,50 @@ class Gate:
         return path
 
 
+class _Answer:
+    """The answer to a call, which does not leave before its audit record is written."""
+
+    def __init__(self, record: audit.Call, scope: Scope, receive: Receive, send: Send) -> None:
+        self._record = record
+        self._scope, self._receive, self._send = scope, receive, send
+        self._is_withheld = False
+        self.status: int | None = None
+        """None before it begins."""
+
+    async def send(self, message: Message) -> None:
+        if self._is_withheld:
+            return
+        if message["type"] == "http.response.start":
+            try:
+                self._record.write(message["status"])
+            except (OSError, ValueError):
+                # What is not recorded is not given.
+                self._is_withheld = True
+                detail = "The call could not be recorded, and so it is not answered. Try again."
+                problem = Problem(503, "unavailable", detail, headers={"Retry-After": "5"})
+                await respond(problem, self._record.request_id)(self._scope, self._receive, self._begun)
+                return
+        await self._begun(message)
+
+    async def _begun(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = _with_headers(message, self._record.request_id)
+        await self._send(message)
+
+    def end(self) -> None:
+        """A call that ends without an answer is recorded too."""
+        if self.status is None:
+            self._record.reason = audit.NO_ANSWER
+            with contextlib.suppress(OSError, ValueError):
+                self._record.write(500)
+
+
 def _template(route: str) -> re.Pattern[str]:
-    """The paths of a route. Every path parameter is a ULID."""
+    """The paths of a route. Every path parameter is a ULID, and there is one at most."""
     return re.compile(
-        "".join(ULID_PATTERN if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", route)), re.ASCII
+        "".join(f"({ULID_PATTERN})" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", route)),
+        re.ASCII,
     )
 
 

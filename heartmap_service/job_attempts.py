@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
+from heartmap_service import audit
 from heartmap_service.job_rows import CLOCK, QUEUED, JobTable, analysis_key, as_text, token_key
 from heartmap_service.records import Analysis, from_item, timestamp
 from heartmap_service.transactions import Step
@@ -117,7 +118,7 @@ class AttemptStore(JobTable):
     def succeed(self, analysis: Analysis, *, files: list[dict[str, Any]], summary: dict[str, Any]) -> bool:
         """Publishes the results. False when the analysis is no longer this attempt's."""
         documents = {"files": as_text(files), "summary": as_text(summary)}
-        return self._end(analysis, "succeeded", {"stage": "done", "progress": 1.0, **documents})
+        return self._end(analysis, "succeeded", {"stage": "done", "progress": 1.0, **documents}, files=files)
 
     def fail(self, analysis: Analysis, *, code: str, detail: str) -> bool:
         """Ends the analysis with its error. False when it is no longer this attempt's."""
@@ -245,9 +246,14 @@ class AttemptStore(JobTable):
         state: Literal["succeeded", "failed"],
         changes: Mapping[str, Any],
         expired_before: float | None = None,
+        files: list[dict[str, Any]] | None = None,
     ) -> bool:
         step = self._change(analysis, {**changes, "state": state, "finished_at": timestamp()}, expired_before)
-        return self._ended(analysis, [step]) or self._is(analysis, state)
+        ended = self._ended(analysis, [step]) or self._is(analysis, state)
+        if ended:
+            action = audit.ANALYSIS_SUCCEEDED if state == "succeeded" else audit.ANALYSIS_FAILED
+            audit.of_analysis(analysis, action, changes.get("code", audit.DONE), files).write()
+        return ended
 
     def _change(self, analysis: Analysis, changes: Mapping[str, Any], expired_before: float | None = None) -> Step:
         condition = _RUNNING

@@ -9,8 +9,11 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
+AUDIT = "audit"
+"""What a call's audit record is called in the state of its scope."""
 
 # pydantic's error types, in our words. {…} is filled from the error's own context, which holds the limits of our models.
 _RULES = {
@@ -61,6 +64,19 @@ class Problem(HTTPException):
         self.errors = list(errors)
 
 
+class _Answer(JSONResponse):
+    """Whoever answers with a problem, its code is the reason in the audit record of the call."""
+
+    media_type = MEDIA_TYPE
+    code: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = scope.get("state", {}).get(AUDIT)
+        if record is not None:
+            record.reason = self.code
+        await super().__call__(scope, receive, send)
+
+
 def respond(problem: Problem, request_id: str) -> JSONResponse:
     """The problem document."""
     document: dict[str, Any] = {
@@ -73,7 +89,9 @@ def respond(problem: Problem, request_id: str) -> JSONResponse:
     }
     if problem.errors:
         document["errors"] = problem.errors
-    return JSONResponse(document, problem.status_code, problem.headers, media_type=MEDIA_TYPE)
+    answer = _Answer(document, problem.status_code, problem.headers)
+    answer.code = problem.code
+    return answer
 
 
 def field_errors(errors: Sequence[Any]) -> list[dict[str, str]]:

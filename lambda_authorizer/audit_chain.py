@@ -20,8 +20,6 @@ GENESIS = 64 * "0"
 
 # Compiled when a reader reads: that takes as long as importing a small module, and a writer does not need it.
 _END = r'\{.*,"writer":"([0-9a-f]{32})","sequence":([1-9][0-9]{0,15}),"previous":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}'
-# A copy of one that has read nothing is had sooner than a new one.
-_NOTHING_YET = sha256()
 
 
 class Link(NamedTuple):
@@ -68,9 +66,7 @@ class Chain:
     def _close(self, open_line: str) -> str:
         number = self._next
         hashed = f'{open_line}{self._writer}{number},"previous":"{self._previous}"'
-        digest = _NOTHING_YET.copy()
-        digest.update(hashed.encode("ascii"))
-        self._previous = own = digest.hexdigest()
+        self._previous = own = sha256(hashed.encode("ascii")).hexdigest()
         self._next = number + 1
         return f'{hashed},"hash":"{own}"}}'
 
