@@ -1,0 +1,104 @@
+"""Every statement of the threat model and of HeartMAP's checklist names a test, and that test is there and runs."""
+
+import ast
+import functools
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import PROJECT, page
+
+PAGES = ("docs/threat-model.md", "docs/heartmap-checklist.md")
+REFERENCE = re.compile(r"(tests/[\w/]+\.py)::(test_\w+)")
+SKIP = re.compile(r"\bpytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def references(text: str) -> list[tuple[str, str]]:
+    """The tests that a text names, as path and function."""
+    return REFERENCE.findall(text)
+
+
+@functools.cache
+def module(path: str) -> ast.Module:
+    return ast.parse((PROJECT / path).read_text(encoding="utf-8"))
+
+
+def skipped(tree: ast.Module, name: str) -> bool:
+    """Whether a test may be left out: by a mark of its own, of a name or of its module, or by a call of pytest.skip."""
+    function = next(one for one in ast.walk(tree) if isinstance(one, Function) and one.name == name)
+    assigned = {ast.unparse(one.targets[0]): ast.unparse(one.value) for one in tree.body if isinstance(one, ast.Assign)}
+    written = [ast.unparse(mark) for mark in function.decorator_list]
+    marks = [*(assigned.get(mark, mark) for mark in written), assigned.get("pytestmark", "")]
+    calls = {ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
+    of_the_module = {ast.unparse(one.value) for one in tree.body if isinstance(one, ast.Expr)}
+    return bool(SKIP.search("\n".join([*marks, *calls, *of_the_module])))
+
+
+def problem(path: str, name: str) -> str:
+    """What is wrong with a reference, or nothing."""
+    if not (PROJECT / path).is_file():
+        return f"{path} is not there"
+    if not any(isinstance(one, Function) and one.name == name for one in ast.walk(module(path))):
+        return f"{path} has no {name}"
+    return f"{path}::{name} may be skipped" if skipped(module(path), name) else ""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_row_names_a_test_that_is_there_and_runs(name: str) -> None:
+    rows = [row for row in page(name).rows() if re.fullmatch(r"[A-Z]+\d+", row[0])]
+    assert len(rows) > 15
+    assert [row[0] for row in rows if not references(row[-1])] == []
+    assert [found for row in rows for path, test in references(row[-1]) if (found := problem(path, test))] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_two_rows_have_one_number(name: str) -> None:
+    numbers = [row[0] for row in page(name).rows()]
+    assert sorted(numbers) == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_reference_leads_to_the_file_that_it_names(name: str) -> None:
+    wrong = [
+        link.text
+        for link in page(name).links()
+        for path, _ in references(link.text)
+        if (PROJECT / Path(name).parent / link.target).resolve() != PROJECT / path
+    ]
+    assert wrong == []
+    linked = [reference for link in page(name).links() for reference in references(link.text)]
+    assert len(linked) == len(references((PROJECT / name).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("tests/nowhere.py", "test_it"),
+        ("tests/docs/test_claims.py", "test_nothing_of_the_kind"),
+    ],
+)
+def test_a_reference_to_nothing_is_seen(path: str, name: str) -> None:
+    assert problem(path, name)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "@pytest.mark.skip\ndef test_it(): ...",
+        "@pytest.mark.skipif(True, reason='')\ndef test_it(): ...",
+        "ROOT = pytest.mark.skipif(True, reason='')\n@ROOT\ndef test_it(): ...",
+        "pytestmark = pytest.mark.skip\ndef test_it(): ...",
+        "pytest.importorskip('x')\ndef test_it(): ...",
+        "def test_it():\n    pytest.skip('no')",
+    ],
+)
+def test_a_test_that_may_be_skipped_is_seen(source: str) -> None:
+    assert skipped(ast.parse(source), "test_it")
+
+
+def test_a_test_that_runs_is_seen_as_one() -> None:
+    assert not skipped(
+        ast.parse("pytestmark = pytest.mark.e2e\n@pytest.mark.parametrize('skip', [1])\ndef test_it(): ..."), "test_it"
+    )
