@@ -105,6 +105,7 @@ class Authorizer(pulumi.ComponentResource):
             "HEARTMAP_CLIENT_IDS": Output.all(*args.identity.client_ids).apply(",".join),
             "HEARTMAP_API_KEYS_TABLE": args.api_keys.name,
             "HEARTMAP_KEY_USE_TABLE": args.key_use.name,
+            "HEARTMAP_LOCK_OUTS_TABLE": args.api_keys.name,
             "HEARTMAP_SECRETS": args.secret_arn,
         }
         if not args.endpoint:

@@ -13,6 +13,7 @@ from infra.activity_alarms import ActivityAlarms, ActivityAlarmsArgs, SealAlarms
 from infra.alarms import AlarmTopic, AlarmTopicArgs
 from infra.api import Api, ApiArgs
 from infra.api_functions import Surroundings
+from infra.audit_sealing import Sealing, SealingArgs, SigningKey, SigningKeyArgs, own_log_group
 from infra.audit_search import AuditSearch, AuditSearchArgs
 from infra.authorizer import Authorizer, AuthorizerArgs
 from infra.bastion import Bastion, BastionArgs
@@ -231,21 +232,41 @@ def main() -> None:
         top,
     )
     lambdas["users"] = user_administration.function_name
+    audited = {
+        "authorizer": authorizer.log_group_name,
+        "token": token_exchange.log_group_name,
+        "keys": key_administration.log_group_name,
+        "users": user_administration.log_group_name,
+        "service": services.log_groups["api"],
+        "worker": services.log_groups["worker"],
+    }
+    signing_key = SigningKey("signing", SigningKeyArgs(names=names, asking=asking, protected=protected), top)
     audit_search = AuditSearch(
         "audit-search",
         AuditSearchArgs(
             surroundings=surroundings,
-            log_groups={
-                "authorizer": authorizer.log_group_name,
-                "token": token_exchange.log_group_name,
-                "keys": key_administration.log_group_name,
-                "users": user_administration.log_group_name,
-            },
+            audit=buckets.audit,
+            public_key=signing_key.public_key,
+            log_groups={**audited, "sealing": own_log_group(names)},
         ),
         top,
     )
     lambdas["audit"] = audit_search.function_name
-    sealing = audit_search  # SEAL: your component goes here
+    sealing = Sealing(
+        "sealing",
+        SealingArgs(
+            names=names,
+            settings=settings,
+            artifacts=buckets.artifacts,
+            audit=buckets.audit,
+            key=signing_key,
+            log_groups=(*audited.values(), audit_search.log_group_name),
+            data_key_arn=keys.data_arn,
+            logs_key_arn=keys.logs_arn,
+        ),
+        top,
+    )
+    lambdas["sealing"] = sealing.function_name
 
     api = Api(
         "api",
@@ -378,6 +399,9 @@ def main() -> None:
             "key_administration_log_group": key_administration.log_group_name,
             "user_administration_log_group": user_administration.log_group_name,
             "audit_search_log_group": audit_search.log_group_name,
+            "sealing_log_group": sealing.log_group_name,
+            "audit_bucket": buckets.audit.bucket,
+            "audit_public_key": signing_key.public_key,
             "token_policy_arn": api.token_policy_arn,
             "load_balancer_arn": balancer.arn,
             "target_group_arn": balancer.target_group_arn,

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from infra.api_functions import ApiFunction, ApiFunctionArgs, Surroundings
 from infra.iam import Statement
 from infra.identity import Identity
+from lambda_authorizer.lock_outs import ITEM
 from lambda_users import package
 
 TYPE_USER_ADMINISTRATION = "heartmap:user_administration:UserAdministration"
@@ -17,8 +19,11 @@ TIMEOUT_SECONDS = 15
 
 @dataclass(frozen=True, kw_only=True)
 class UserAdministrationArgs:
+    """``api_keys`` is the table in which the authorizer looks up who is locked out."""
+
     surroundings: Surroundings
     identity: Identity
+    api_keys: aws.dynamodb.Table
 
 
 class UserAdministration(ApiFunction):
@@ -30,7 +35,10 @@ class UserAdministration(ApiFunction):
             purpose="users",
             description="Lists, invites and changes the people of the user pool",
             build=package.build,
-            environment={"HEARTMAP_USER_POOL": args.identity.user_pool_id},
+            environment={
+                "HEARTMAP_USER_POOL": args.identity.user_pool_id,
+                "HEARTMAP_LOCK_OUTS_TABLE": args.api_keys.name,
+            },
             statements=[
                 Statement(
                     sid="Reading",
@@ -56,6 +64,16 @@ class UserAdministration(ApiFunction):
                     ),
                     resources=(pool,),
                     reason="it is what administrators give and take rights with",
+                ),
+                # The one item of the list, and no key. Without the second test a call that names no item would pass.
+                Statement(
+                    sid="LockOuts",
+                    actions=("dynamodb:UpdateItem",),
+                    resources=(args.api_keys.arn,),
+                    conditions={
+                        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [ITEM]},
+                        "Null": {"dynamodb:LeadingKeys": "false"},
+                    },
                 ),
             ],
             timeout=TIMEOUT_SECONDS,

@@ -10,8 +10,8 @@ MODULES = {
     "lambda_audit": ("__init__", "audit", "config", "handler", "lines", "queries", "search"),
     "lambda_api": ("__init__", "admission", "answering", "answers", "audit", "config", "members", "requests"),
     "lambda_authorizer": (
-        *("__init__", "access_policy", "assertion", "aws", "bounded_http", "encoding", "environment"),
-        *("events", "problems", "reasons", "secret_store", "signature"),
+        *("__init__", "access_policy", "assertion", "audit_chain", "audit_fields", "aws", "bounded_http"),
+        *("encoding", "environment", "events", "peppers", "problems", "reasons", "secret_store", "signature"),
     ),
 }
 

@@ -3,11 +3,12 @@
 The secret is 256 random bits, so a fast keyed hash is enough: the table holds HMAC-SHA256 of the whole key under a pepper that is
 not in the table. A key is looked up by its public id, and proved by comparing the digests in constant time.
 
-An item: ``public_id`` S, ``digest`` S (hex), ``principal`` S, ``scopes`` SS (absent: none), ``expires_at`` N and ``revoked_at`` N
-(both optional, seconds since the epoch; ``revoked_at`` counts from the moment it is there), ``source_ranges`` SS (the CIDR blocks
-that the key may be used from; absent: anywhere) and ``signing_key`` S (base64url of an Ed25519 public key, with whose other half
-every call has to be signed; absent: none). What ``POST /token`` gives to an IAM role is such a key as well: its principal is the
-role, and it has ``groups`` SS, which only a key that ends may have. Other attributes are not for the authorizer.
+An item: ``public_id`` S, ``digest`` S (hex), ``peppers`` S (which it was made under: the module ``peppers``), ``principal`` S,
+``scopes`` SS (absent: none), ``expires_at`` N and ``revoked_at`` N (both optional, seconds since the epoch; ``revoked_at`` counts
+from the moment it is there), ``source_ranges`` SS (the CIDR blocks that the key may be used from; absent: anywhere) and
+``signing_key`` S (base64url of an Ed25519 public key, with whose other half every call has to be signed; absent: none). What
+``POST /token`` gives to an IAM role is such a key as well: its principal is the role, and it has ``groups`` SS, which only a key
+that ends may have. Other attributes are not for the authorizer.
 """
 
 import hmac
@@ -16,10 +17,12 @@ from collections import OrderedDict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lambda_authorizer import peppers
 from lambda_authorizer.access_policy import GROUPS, SCOPES
 from lambda_authorizer.aws import Aws, AwsError
 from lambda_authorizer.bounded import remember
 from lambda_authorizer.encoding import from_b64url
+from lambda_authorizer.peppers import OtherPeppers
 from lambda_authorizer.policy import API_KEY, Caller
 from lambda_authorizer.reasons import Fault, Reason, Refused
 from lambda_authorizer.secret_store import SecretSource
@@ -88,8 +91,9 @@ class KeyVerifier:
             key_id = public_id(key, environment=self._environment)
             if self._table is None:
                 raise Refused(Reason.KEYS_DISABLED)
-            pepper = self._secrets.get(now=now, deadline=deadline).api_key_pepper
-            known = verify(key, key_id, self._table.get(key_id, region=region, deadline=deadline), pepper=pepper)
+            secrets = self._secrets.get(now=now, deadline=deadline)
+            item = self._table.get(key_id, region=region, deadline=deadline)
+            known = verify(key, key_id, item, pepper=secrets.api_key_pepper, others=secrets.other_peppers)
             remember(self._known, name, (now, known), MAX_REMEMBERED)
         if known.expires_at is not None and now >= known.expires_at:
             raise Refused(Reason.KEY_EXPIRED)
@@ -97,8 +101,8 @@ class KeyVerifier:
 
 
 def digest(key: str, pepper: bytes) -> str:
-    """What the table holds for a key: HMAC-SHA256 in lower-case hex."""
-    return hmac.new(pepper, key.encode("ascii"), "sha256").hexdigest()
+    """What the table holds for a new key: HMAC-SHA256 in lower-case hex. The item's ``peppers`` is then this pepper's name."""
+    return peppers.digest(key, (pepper,))
 
 
 def public_id(key: str, *, environment: str) -> str:
@@ -137,14 +141,14 @@ class KeyTable:
         return item
 
 
-def verify(key: str, key_id: str, item: dict[str, Any] | None, *, pepper: bytes) -> Key:
+def verify(key: str, key_id: str, item: dict[str, Any] | None, *, pepper: bytes, others: OtherPeppers = peppers.NONE) -> Key:
     """The key, given the table's item under its public id. Whether it has ended is left to the caller.
 
     Raises Refused, or Fault when the item is not of the form that it must have.
     """
     # With no item the same work is done: the time an answer takes does not tell which public ids exist.
     stored = _NO_DIGEST if item is None else _string(item, "digest", _DIGEST)
-    matches = hmac.compare_digest(digest(key, pepper), stored)
+    matches = hmac.compare_digest(peppers.digest(key, _layers(item, pepper, others)), stored)
     if item is None:
         raise Refused(Reason.KEY_UNKNOWN)
     if not matches:
@@ -158,6 +162,14 @@ def verify(key: str, key_id: str, item: dict[str, Any] | None, *, pepper: bytes)
         raise Fault(Reason.KEY_RECORD_MALFORMED)
     caller = Caller(_string(item, "principal", _PRINCIPAL), groups, scopes, API_KEY, key_id=key_id)
     return Key(caller, {}, end, _networks(item), _signing_key(item))
+
+
+def _layers(item: dict[str, Any] | None, pepper: bytes, others: OtherPeppers) -> tuple[bytes, ...]:
+    names = None if item is None or "peppers" not in item else _string(item, "peppers", peppers.NAMES)
+    try:
+        return peppers.layers(names, pepper, others)
+    except LookupError:
+        raise Fault(Reason.KEY_RECORD_MALFORMED) from None
 
 
 def _networks(item: dict[str, Any]) -> "tuple[IPv4Network | IPv6Network, ...] | None":

@@ -8,6 +8,7 @@ HEARTMAP_JWKS_FILE          the user pool's keys; default: jwks.json beside the 
 HEARTMAP_JWKS_URL           where to refresh them; empty: never
 HEARTMAP_API_KEYS_TABLE     the DynamoDB table of API keys; empty: no key is valid
 HEARTMAP_KEY_USE_TABLE      the DynamoDB table of their use (``key_use``); empty: no signed call is valid, and no use is noted
+HEARTMAP_LOCK_OUTS_TABLE    the DynamoDB table that says who is locked out (``lock_outs``): that of API keys; empty: nobody is
 HEARTMAP_SECRETS            the ARN of the secret (``secret_store``)
 HEARTMAP_SECRETS_FILE       the same content in a file, instead; only in local
 AWS_REGION                  set by Lambda
@@ -38,6 +39,7 @@ VARIABLES = frozenset(
         "HEARTMAP_JWKS_URL",
         "HEARTMAP_API_KEYS_TABLE",
         "HEARTMAP_KEY_USE_TABLE",
+        "HEARTMAP_LOCK_OUTS_TABLE",
         "HEARTMAP_SECRETS",
         "HEARTMAP_SECRETS_FILE",
     }
@@ -59,6 +61,7 @@ class Configuration(NamedTuple):
     jwks_url: str | None
     api_keys_table: str | None
     key_use_table: str | None
+    lock_outs_table: str | None
     secrets: Secrets | str
     region: str | None
     endpoint: str | None
@@ -77,6 +80,7 @@ def load(environ: Mapping[str, str]) -> Configuration:
         jwks_url=url(environ, "HEARTMAP_JWKS_URL", scheme=scheme, path="/[!-~]*"),
         api_keys_table=optional(environ, "HEARTMAP_API_KEYS_TABLE", TABLE),
         key_use_table=optional(environ, "HEARTMAP_KEY_USE_TABLE", TABLE),
+        lock_outs_table=optional(environ, "HEARTMAP_LOCK_OUTS_TABLE", TABLE),
         secrets=_secrets(environ, local=local),
         region=optional(environ, "AWS_REGION", REGION),
         endpoint=endpoint(environ),

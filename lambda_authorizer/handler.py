@@ -23,6 +23,7 @@ from lambda_authorizer.aws import Aws
 from lambda_authorizer.events import Origin, Request
 from lambda_authorizer.key_use import NOTE_BUDGET, KeyUse
 from lambda_authorizer.keys import KeySource
+from lambda_authorizer.lock_outs import LockOuts
 from lambda_authorizer.policy import ALLOWED
 from lambda_authorizer.reasons import ConfigurationError, Fault, Reason, Refused
 from lambda_authorizer.secret_store import FixedSecrets, ManagedSecrets
@@ -68,24 +69,25 @@ class Authorizer:
         table = api_keys.KeyTable(configuration.api_keys_table, aws) if configuration.api_keys_table else None
         self._keys = api_keys.KeyVerifier(table, self._secrets, environment=configuration.environment)
         self._key_use = KeyUse(configuration.key_use_table, aws) if configuration.key_use_table else None
+        self._lock_outs = LockOuts(configuration.lock_outs_table, aws) if configuration.lock_outs_table else None
 
     def decide(self, event: Any) -> dict[str, Any]:
-        """The policy for the call in ``event``. Raises Unauthorized, or Fault. Writes one audit line, whatever happens."""
+        """The policy for the call in ``event``. Raises Unauthorized, or Fault. Writes one audit record, whatever happens."""
         origin = events.origin(event)
         request: Request | None = None
         try:
             request = events.read(event, origin, region=self._region)
             return self._answer(event, request, origin)
         except Refused as refusal:
-            audit.Line(audit.UNAUTHENTICATED, refusal.reason, request=request, caller=refusal.caller).write(origin)
+            audit.Line(audit.UNAUTHENTICATED, refusal.reason, request=request, caller=refusal.caller).write(origin, request)
             raise Unauthorized from None
         except Fault as fault:
-            audit.Line(audit.ERROR, fault.reason, request=request).write(origin)
+            audit.Line(audit.ERROR, fault.reason, request=request).write(origin, request)
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must be an error and recorded
             # The place, not the text: that may hold what a caller sent.
             sys.stderr.write(f"{type(error).__name__}\n" + "".join(traceback.format_tb(error.__traceback__)))
-            audit.Line(audit.ERROR, Reason.INTERNAL, request=request).write(origin)
+            audit.Line(audit.ERROR, Reason.INTERNAL, request=request).write(origin, request)
             raise Fault(Reason.INTERNAL) from None
 
     def _answer(self, event: dict[str, Any], request: Request, origin: Origin) -> dict[str, Any]:
@@ -102,6 +104,7 @@ class Authorizer:
             if headers and signature.is_signed(headers):
                 raise Refused(Reason.SIGNATURE_UNEXPECTED)
             held = self._tokens.verify(credential, now=now, deadline=deadline)
+            self._check_lock_out(held, region=request.region, now=now, deadline=deadline)
         elif scheme == "apikey":
             held = key = self._keys.verify(credential, region=request.region, now=now, deadline=deadline)
             signed = _signature(key, event, request, headers, now)
@@ -113,7 +116,7 @@ class Authorizer:
         if reason is ALLOWED and key is not None and not key.opens_from(origin.source_ip):
             reason = Reason.KEY_SOURCE
         if reason is not ALLOWED:
-            audit.Line(audit.DENY, reason, request=request, caller=held.caller).write(origin)
+            audit.Line(audit.DENY, reason, request=request, caller=held.caller).write(origin, request)
             return policy.document(reason, request.method_arn, {**policy.context(reason, held.caller), "request_id": request_id})
         keys = self._secrets.get(now=now, deadline=deadline).assertion_keys
         if opening is None or opening.keys is not keys:
@@ -121,8 +124,15 @@ class Authorizer:
         minted = opening.assertions.mint(request_id, now)
         if key is not None:
             self._use(key, signed, region=request.region, now=now, deadline=deadline)
-        opening.line.write(origin)
+        opening.line.write(origin, request)
         return policy.document(reason, request.method_arn, {**opening.context, "request_id": request_id, "assertion": minted})
+
+    def _check_lock_out(self, held: Verified, *, region: str, now: float, deadline: float) -> None:
+        """Raises Refused for a token whose holder is locked out, and Fault where that cannot be told."""
+        if self._lock_outs is None:
+            return
+        if self._lock_outs.locked(held.caller.principal, held.issued, region=region, now=now, deadline=deadline):
+            raise Refused(Reason.TOKEN_LOCKED_OUT, held.caller)
 
     def _use(self, key: Key, signed: Signed | None, *, region: str, now: float, deadline: float) -> None:
         """Take the signature's nonce, and note that the key is used. Raises Refused, and Fault."""

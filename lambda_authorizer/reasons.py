@@ -30,6 +30,7 @@ token_client                      not a client of ours, or meant for another aud
 token_expired                     past ``exp`` and the tolerance
 token_not_yet_valid               before ``nbf`` or ``iat`` and the tolerance
 token_lifetime                    issued for longer than 24 hours, or never valid: it begins when it has ended
+token_locked_out                  issued before its holder was locked out
 key_malformed                     not of the form ``hm_<environment>_<public id>_<secret>``
 key_environment                   a key of another environment
 keys_disabled                     this environment has no table of keys
@@ -50,6 +51,7 @@ key_set_stale                     the user pool's keys could not be refreshed fo
 key_store_unavailable             the table of API keys did not answer in time, or with an error
 key_record_malformed              an API key's record has a form that nothing of ours writes
 key_use_unavailable               the table of used nonces is not configured, did not answer in time, or answered with an error
+lock_outs_unavailable             the list of who is locked out could not be read for five minutes
 secrets_unavailable               the secret could not be read in time
 secrets_malformed                 the secret has another form than it must have
 internal                          a defect of the authorizer
@@ -94,6 +96,7 @@ class Reason(StrEnum):
     TOKEN_EXPIRED = "token_expired"
     TOKEN_NOT_YET_VALID = "token_not_yet_valid"
     TOKEN_LIFETIME = "token_lifetime"
+    TOKEN_LOCKED_OUT = "token_locked_out"
     KEY_MALFORMED = "key_malformed"
     KEY_ENVIRONMENT = "key_environment"
     KEYS_DISABLED = "keys_disabled"
@@ -113,6 +116,7 @@ class Reason(StrEnum):
     KEY_STORE_UNAVAILABLE = "key_store_unavailable"
     KEY_RECORD_MALFORMED = "key_record_malformed"
     KEY_USE_UNAVAILABLE = "key_use_unavailable"
+    LOCK_OUTS_UNAVAILABLE = "lock_outs_unavailable"
     SECRETS_UNAVAILABLE = "secrets_unavailable"
     SECRETS_MALFORMED = "secrets_malformed"
     INTERNAL = "internal"

@@ -1,14 +1,17 @@
 """The secret that the authorizer shares: the API keys' pepper, and the keys of the assertion.
 
-``{"api_key_pepper": base64, "assertion_keys": {key_id: base64 of 32 bytes}, "current_assertion_key": key_id}``
+``{"api_key_pepper": base64, "assertion_keys": {key_id: base64 of 32 bytes}, "current_assertion_key": key_id}``. Of a pepper that
+is being rotated, or was, it has also ``following_api_key_pepper`` or ``previous_api_key_pepper`` (base64) and
+``inner_api_key_peppers`` (a list of them): ``peppers`` says what they are for.
 """
 
 import base64
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lambda_authorizer.assertion import Keys, decode_keys
 from lambda_authorizer.aws import Aws, AwsError
 from lambda_authorizer.encoding import json_object
+from lambda_authorizer.peppers import NONE, OtherPeppers
 from lambda_authorizer.reasons import Fault, Reason
 
 MAX_AGE = 300
@@ -22,28 +25,51 @@ _MIN_PEPPER_BYTES = 16
 
 
 class Secrets(NamedTuple):
-    """The pepper of the API keys' digests, and the assertion's keys."""
+    """The pepper of the API keys' digests, the assertion's keys, and the peppers beside that one."""
 
     api_key_pepper: bytes
     assertion_keys: Keys
+    other_peppers: OtherPeppers = NONE
 
 
 def parse(document: bytes) -> Secrets:
     """The secret's content. Raises ValueError, with nothing of the content in its text."""
     content = json_object(document)
-    pepper, current = content.get("api_key_pepper"), content.get("current_assertion_key")
-    if not isinstance(pepper, str) or not isinstance(current, str):
-        raise ValueError("api_key_pepper and current_assertion_key must be strings")  # noqa: TRY004  # the document is wrong
-    try:
-        decoded = base64.b64decode(pepper, validate=True)
-    except ValueError:
-        raise ValueError("api_key_pepper is not base64") from None
-    if len(decoded) < _MIN_PEPPER_BYTES:
-        raise ValueError(f"api_key_pepper must be at least {_MIN_PEPPER_BYTES} bytes")
+    current = content.get("current_assertion_key")
+    if not isinstance(current, str):
+        raise ValueError("current_assertion_key must be a string")  # noqa: TRY004  # the document is wrong
+    pepper = _pepper(content, "api_key_pepper")
     keys = decode_keys(content.get("assertion_keys"))
     if current not in keys:
         raise ValueError("current_assertion_key is not among assertion_keys")
-    return Secrets(decoded, Keys(current, keys))
+    return Secrets(pepper, Keys(current, keys), _others(content))
+
+
+def _others(content: dict[str, Any]) -> OtherPeppers:
+    inner = content.get("inner_api_key_peppers", [])
+    if not isinstance(inner, list):
+        raise ValueError("inner_api_key_peppers must be a list")  # noqa: TRY004  # the document is wrong
+    following, previous = (
+        _pepper(content, name) if name in content else None for name in ("following_api_key_pepper", "previous_api_key_pepper")
+    )
+    others = OtherPeppers(following, previous, tuple(_decoded(each, "inner_api_key_peppers") for each in inner))
+    return others if any(others) else NONE
+
+
+def _pepper(content: dict[str, Any], name: str) -> bytes:
+    return _decoded(content.get(name), name)
+
+
+def _decoded(text: object, name: str) -> bytes:
+    if not isinstance(text, str):
+        raise ValueError(f"{name} must be a string")  # noqa: TRY004  # the document is wrong
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError(f"{name} is not base64") from None
+    if len(decoded) < _MIN_PEPPER_BYTES:
+        raise ValueError(f"{name} must be at least {_MIN_PEPPER_BYTES} bytes")
+    return decoded
 
 
 class FixedSecrets:

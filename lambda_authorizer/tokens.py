@@ -52,6 +52,7 @@ class Verified(NamedTuple):
     key: RSAPublicKey
     starts: int
     expires: int
+    issued: int
 
 
 class TokenVerifier:
@@ -107,8 +108,8 @@ class TokenVerifier:
             raise Refused(Reason.TOKEN_SIGNATURE) from None
         remember(self._key_ids, head, key_id, _MAX_HEADERS)
         claims = _object(content)
-        starts, expires = _window(claims, now)
-        return Verified(_caller(claims, self._issuers, self._client_ids), {}, key_id, key, starts, expires)
+        starts, expires, issued = _window(claims, now)
+        return Verified(_caller(claims, self._issuers, self._client_ids), {}, key_id, key, starts, expires, issued)
 
 
 def _decoded(part: bytes) -> bytes:
@@ -174,14 +175,14 @@ def _check_audience(audience: object, client_ids: frozenset[str]) -> None:
         raise Refused(Reason.TOKEN_CLIENT)
 
 
-def _window(claims: dict[str, Any], now: float) -> tuple[int, int]:
-    """From when until when the token says that it is valid, if that is now."""
+def _window(claims: dict[str, Any], now: float) -> tuple[int, int, int]:
+    """From when until when the token says that it is valid, if that is now, and when it was issued."""
     expires, issued = _time(claims.get("exp")), _time(claims.get("iat"))
     starts = max(issued, _time(claims["nbf"])) if "nbf" in claims else issued
     _check_window(starts, expires, now)
     if not 0 < expires - issued <= MAX_LIFETIME or starts >= expires:
         raise Refused(Reason.TOKEN_LIFETIME)
-    return starts, expires
+    return starts, expires, issued
 
 
 def _check_window(starts: int, expires: int, now: float) -> None:

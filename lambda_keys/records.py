@@ -8,7 +8,7 @@ import re
 import secrets
 from typing import Any, NamedTuple
 
-from lambda_authorizer import api_keys
+from lambda_authorizer import api_keys, peppers
 from lambda_authorizer.access_policy import SCOPES
 from lambda_keys import ulids
 from lambda_keys.bodies import DAY, MAX_DAYS, NewKey
@@ -20,12 +20,12 @@ PROGRAMS = "program:"
 
 WRITTEN = frozenset(
     {
-        *("public_id", "digest", "principal", "scopes", "source_ranges", "signing_key", "expires_at", "revoked_at"),
+        *("public_id", "digest", "peppers", "principal", "scopes", "source_ranges", "signing_key", "expires_at", "revoked_at"),
         *("name", "created_at", "created_by", "replaced_by", "revoked_by"),
     }
 )
 """The attributes that are ever written here. ``groups`` is not among them: a program's key never opens what a group opens."""
-READ = WRITTEN - {"digest", "revoked_by"}
+READ = WRITTEN - {"digest", "peppers", "revoked_by"}
 """The attributes that are shown, or that what is shown depends on."""
 
 _ALWAYS = frozenset({"public_id", "digest", "principal", "scopes", "expires_at", "name", "created_at", "created_by"})
@@ -50,6 +50,7 @@ def make(wanted: NewKey, *, environment: str, pepper: bytes, by: str, now: float
     item: Item = {
         "public_id": {"S": key_id},
         "digest": {"S": api_keys.digest(key, pepper)},
+        "peppers": {"S": peppers.name(pepper)},
         "principal": {"S": f"{PROGRAMS}{wanted.name}"},
         "scopes": {"SS": sorted(wanted.scopes)},
         "expires_at": {"N": str(int(now) + wanted.lifetime)},

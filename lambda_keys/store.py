@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from lambda_authorizer.aws import Aws, AwsError
+from lambda_authorizer.lock_outs import ITEM as LOCKED
 from lambda_keys.records import READ, ROLES, Item, number
 
 LISTED_AFTER_END = 30 * 24 * 3600
@@ -26,7 +27,8 @@ PAUSE = 0.05
 _PROJECTION = ",".join(f"#{name}" for name in sorted(READ))
 _PROJECTED = {f"#{name}": name for name in READ}
 _LISTED = (
-    "NOT begins_with(public_id, :roles)"
+    # One item is no key, but the list of who is locked out.
+    "public_id <> :locked AND NOT begins_with(public_id, :roles)"
     " AND (attribute_not_exists(expires_at) OR expires_at > :since)"
     " AND (attribute_not_exists(revoked_at) OR revoked_at > :since)"
 )
@@ -65,7 +67,11 @@ class Store:
             "ConsistentRead": True,
             "Limit": PAGE,
             "FilterExpression": _LISTED,
-            "ExpressionAttributeValues": {":roles": {"S": ROLES}, ":since": {"N": str(int(now) - LISTED_AFTER_END)}},
+            "ExpressionAttributeValues": {
+                ":locked": {"S": LOCKED},
+                ":roles": {"S": ROLES},
+                ":since": {"N": str(int(now) - LISTED_AFTER_END)},
+            },
             "ProjectionExpression": _PROJECTION,
             "ExpressionAttributeNames": _PROJECTED,
         }

@@ -10,7 +10,17 @@ from lambda_authorizer import package
 _HERE = Path(__file__).resolve().parent
 
 MODULES = ("__init__", "handler", "keys")
-AUTHORIZER_MODULES = ("__init__", "assertion", "aws", "bounded_http", "encoding", "environment", "reasons", "secret_store")
+AUTHORIZER_MODULES = (
+    "__init__",
+    "assertion",
+    "aws",
+    "bounded_http",
+    "encoding",
+    "environment",
+    "peppers",
+    "reasons",
+    "secret_store",
+)
 
 
 def build(destination_dir: Path, *, target: package.Target) -> Path:

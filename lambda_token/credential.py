@@ -3,7 +3,7 @@
 import secrets
 from typing import NamedTuple
 
-from lambda_authorizer import api_keys
+from lambda_authorizer import api_keys, peppers
 from lambda_authorizer.aws import Aws
 from lambda_token.roles import Grant
 
@@ -34,6 +34,7 @@ def store(credential: Credential, grant: Grant, *, table: str, pepper: bytes, aw
     item = {
         "public_id": {"S": credential.public_id},
         "digest": {"S": api_keys.digest(credential.key, pepper)},
+        "peppers": {"S": peppers.name(pepper)},
         "principal": {"S": grant.role},
         "groups": {"SS": sorted(grant.groups)},
         "expires_at": {"N": str(credential.expires_at)},

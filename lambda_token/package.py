@@ -10,8 +10,9 @@ MODULES = {
     "lambda_token": ("__init__", "answers", "audit", "config", "credential", "handler", "roles"),
     "lambda_api": ("__init__", "answering", "audit", "config"),
     "lambda_authorizer": (
-        *("__init__", "access_policy", "api_keys", "assertion", "aws", "bounded", "bounded_http", "encoding"),
-        *("environment", "events", "policy", "problems", "reasons", "secret_store", "signature"),
+        *("__init__", "access_policy", "api_keys", "assertion", "audit_chain", "audit_fields", "aws"),
+        *("bounded", "bounded_http", "encoding", "environment", "events", "peppers", "policy", "problems"),
+        *("reasons", "secret_store", "signature"),
     ),
 }
 

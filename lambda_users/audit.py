@@ -1,4 +1,4 @@
-"""The fields of the line that each call leaves (``lambda_api.audit``), with the event "users".
+"""The fields of the record that each call leaves (``lambda_api.audit``), with the event "users".
 
 ``action`` (list, invite, change) and, once the caller is known to be an administrator, ``principal``; of a change ``subject``
 (whom it is about, as the tokens of that person say), ``group`` (the new one, or "none"), ``enabled`` and ``reset_mfa``: what
@@ -16,9 +16,10 @@ class Call(audit.Call):
     """What is known of a call so far."""
 
     EVENT: ClassVar[str] = "users"
-    action: str | None = None
-    principal: str | None = None
     subject: str | None = None
     group: str | None = None
     enabled: bool | None = None
     reset_mfa: bool | None = None
+
+    def resource(self) -> str | None:
+        return self.subject

@@ -2,6 +2,7 @@
 
 ==========================  ============================================================================================
 HEARTMAP_USER_POOL          the id of the one Cognito user pool that is administered here
+HEARTMAP_LOCK_OUTS_TABLE    the DynamoDB table in which the authorizer looks up who is locked out
 ==========================  ============================================================================================
 """
 
@@ -20,8 +21,13 @@ class Configuration(config.Configuration):
     """What the function starts with."""
 
     user_pool: str
+    lock_outs_table: str
 
 
 def load(environ: Mapping[str, str]) -> Configuration:
     """The configuration in ``environ``. Raises ConfigurationError."""
-    return Configuration(**config.common(environ), user_pool=variables.required(environ, "HEARTMAP_USER_POOL", POOL))
+    return Configuration(
+        **config.common(environ),
+        user_pool=variables.required(environ, "HEARTMAP_USER_POOL", POOL),
+        lock_outs_table=variables.required(environ, "HEARTMAP_LOCK_OUTS_TABLE", variables.TABLE),
+    )

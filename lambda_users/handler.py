@@ -11,18 +11,20 @@ of it, a test run for example, the import is harmless and every call fails.
 import os
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from lambda_api import answering, audit, requests
 from lambda_api import answers as common
 from lambda_api.admission import Admission, Admitted
-from lambda_authorizer import events, problems
+from lambda_authorizer import problems
 from lambda_authorizer.access_policy import ADMIN, USERS
 from lambda_authorizer.problems import Refused
 from lambda_authorizer.secret_store import ManagedSecrets
 from lambda_users import answers, bodies, config
 from lambda_users.audit import Call
 from lambda_users.bodies import Change
+from lambda_users.lock_outs import LockOuts
 from lambda_users.pool import EXTERNAL, Pool, User
 
 BUDGET = 12.0
@@ -47,8 +49,8 @@ class Users:
         self._admission = Admission(configuration.secret_arn, secrets, self._aws, answered_by=USERS)
 
     def answer(self, event: Any) -> dict[str, Any]:
-        """The response for API Gateway. Writes one audit line, whatever happens."""
-        call = Call(*events.origin(event))
+        """The response for API Gateway. Writes one audit record, whatever happens."""
+        call = Call.of(event)
         return answering.answer(call, lambda: self._answer(event, call))
 
     def _answer(self, event: Any, call: Call) -> dict[str, Any]:
@@ -59,8 +61,12 @@ class Users:
         if call.action == INVITE:
             return _invite(admitted, call, pool)
         if call.action == CHANGE:
-            return _change(admitted, call, pool)
+            return _change(admitted, call, pool, lambda subject: self._lock_out(subject, deadline))
         return _list(event, call, pool)
+
+    def _lock_out(self, subject: str, deadline: float) -> None:
+        lock_outs = LockOuts(self._configuration.lock_outs_table, aws=self._aws, region=self._configuration.region)
+        lock_outs.add(subject, now=time.time(), deadline=deadline)
 
 
 def _list(event: dict[str, Any], call: Call, pool: Pool) -> dict[str, Any]:
@@ -90,7 +96,7 @@ def _invite(admitted: Admitted, call: Call, pool: Pool) -> dict[str, Any]:
     return problems.document(201, _shown(user._replace(groups=frozenset({wanted.group}))), call.request_id)
 
 
-def _change(admitted: Admitted, call: Call, pool: Pool) -> dict[str, Any]:
+def _change(admitted: Admitted, call: Call, pool: Pool, lock_out: Callable[[str], None]) -> dict[str, Any]:
     wanted = bodies.change(admitted.body)
     call.group = "none" if wanted.no_group else wanted.group
     call.enabled, call.reset_mfa = wanted.enabled, wanted.reset_mfa or None
@@ -106,6 +112,9 @@ def _change(admitted: Admitted, call: Call, pool: Pool) -> dict[str, Any]:
     if (demoted or disabled) and not _is_admin(admitted.principal, pool):
         _undo(user, pool, demoted=demoted, disabled=disabled)
         raise Refused(answers.LAST_ADMIN)
+    if wanted.enabled is False and user.subject is not None:
+        # The last thing: no token is issued from here on.
+        lock_out(user.subject)
     audit.write(audit.ALLOW, "changed", call)
     return problems.document(200, _shown(pool.get(user.username) or user), call.request_id)
 

@@ -7,11 +7,12 @@ from lambda_authorizer.building.target import Target
 
 # What is imported and no more: the authorizer's dependency stays out.
 MODULES = {
-    "lambda_users": ("__init__", "answers", "audit", "bodies", "config", "handler", "pool"),
+    "lambda_users": ("__init__", "answers", "audit", "bodies", "config", "handler", "lock_outs", "pool"),
     "lambda_api": ("__init__", "admission", "answering", "answers", "audit", "config", "members", "requests"),
     "lambda_authorizer": (
-        *("__init__", "access_policy", "assertion", "aws", "bounded_http", "encoding", "environment"),
-        *("events", "problems", "reasons", "secret_store", "signature"),
+        *("__init__", "access_policy", "assertion", "audit_chain", "audit_fields", "aws", "bounded_http"),
+        *("encoding", "environment", "events", "lock_outs", "peppers", "problems", "reasons", "secret_store"),
+        *("signature",),
     ),
 }
 

@@ -42,6 +42,7 @@ def test_the_environment_names_the_secret_and_holds_none(plan: Any) -> None:
         "HEARTMAP_CLIENT_IDS": "UserPoolClient/identity",
         "HEARTMAP_API_KEYS_TABLE": f"heartmap-{plan.stack}-api-keys",
         "HEARTMAP_KEY_USE_TABLE": f"heartmap-{plan.stack}-key-use",
+        "HEARTMAP_LOCK_OUTS_TABLE": f"heartmap-{plan.stack}-api-keys",
         "HEARTMAP_SECRETS": "arn:aws:Secret/authorizer",
         "HEARTMAP_JWKS_URL": f"{issuer}/.well-known/jwks.json",
     }

@@ -2,6 +2,7 @@ import json
 import zipfile
 from typing import Any
 
+from lambda_authorizer import lock_outs
 from lambda_authorizer.access_policy import RULES, USERS
 from lambda_users import config
 
@@ -18,6 +19,7 @@ def test_the_function_starts_with_what_it_is_given(plan: Any) -> None:
         "HEARTMAP_ENVIRONMENT": plan.stack,
         "HEARTMAP_SECRETS": "arn:aws:Secret/authorizer",
         "HEARTMAP_USER_POOL": plan.outputs["user_pool_id"],
+        "HEARTMAP_LOCK_OUTS_TABLE": plan.outputs["api_keys_table"],
     }
     secret = f"arn:aws:secretsmanager:us-east-1:123456789012:secret:heartmap-{plan.stack}/authorizer-a1b2c3"
     real = {"HEARTMAP_SECRETS": secret, "HEARTMAP_USER_POOL": "us-east-1_a1B2c3D4e", "AWS_REGION": "us-east-1"}
@@ -27,12 +29,22 @@ def test_the_function_starts_with_what_it_is_given(plan: Any) -> None:
 def test_it_administers_the_people_of_this_pool_and_reads_the_one_secret(plan: Any) -> None:
     policy = json.loads(plan.one("iam/policy:Policy", NAME).inputs["policy"])
     found = {each["Sid"]: each for each in policy["Statement"]}
-    assert set(found) == {"Reading", "People", "Secret", "Decryption", "Logs", "Traces"}
+    assert set(found) == {"Reading", "People", "LockOuts", "Secret", "Decryption", "Logs", "Traces"}
     for sid in ("Reading", "People"):
         assert (found[sid]["Resource"], found[sid].get("Condition")) == (["arn:aws:UserPool/identity"], None)
     allowed = {action for each in found.values() for action in each["Action"]}
     assert not {f"cognito-idp:{action}" for action in ("AdminSetUserPassword", "AdminUpdateUserAttributes", "*")} & allowed
-    assert not any(action.startswith(("dynamodb:", "s3:", "logs:Filter", "iam:")) for action in allowed)
+    assert not any(action.startswith(("s3:", "logs:Filter", "iam:")) for action in allowed)
+
+
+def test_of_the_table_of_keys_it_can_write_the_list_of_who_is_locked_out_alone(plan: Any) -> None:
+    policy = json.loads(plan.one("iam/policy:Policy", NAME).inputs["policy"])
+    (found,) = (each for each in policy["Statement"] if any(action.startswith("dynamodb:") for action in each["Action"]))
+    assert (found["Action"], found["Resource"]) == (["dynamodb:UpdateItem"], ["arn:aws:Table/api-keys"])
+    assert found["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [lock_outs.ITEM]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
 
 
 def test_the_package_holds_no_library_and_is_what_the_function_runs(plan: Any) -> None:

@@ -1,30 +1,19 @@
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 
 from lambda_authorizer import audit, reasons
+from lambda_authorizer.audit_chain import parse
+from lambda_authorizer.audit_fields import CHAINED, ENVELOPE
 from lambda_authorizer.events import Origin, Request
 from lambda_authorizer.policy import Caller
 from lambda_authorizer.reasons import Reason
 
-FIELDS = [
-    "event",
-    "version",
-    "decision",
-    "reason",
-    "request_id",
-    "source_ip",
-    "method",
-    "route",
-    "principal",
-    "groups",
-    "auth_method",
-    "client_id",
-    "token_id",
-    "key_id",
-]
+OWN = ("groups", "auth_method", "client_id", "token_id", "key_id")
+ULID = "01JD0000000000000000000000"
 
 
 def request(method: str = "GET", route: str = "/models") -> Request:
@@ -36,16 +25,20 @@ def test_a_line_says_who_may_do_what_and_why(capsys: pytest.CaptureFixture[str])
     audit.Line(audit.ALLOW, Reason.ALLOWED, request=request(), caller=caller).write(Origin("r-1", "192.0.2.7"))
     output = capsys.readouterr()
     assert output.out.count("\n") == 1
-    assert json.loads(output.out) == {
+    record = json.loads(output.out)
+    assert 0 <= time.time() * 1000 - record.pop("time") < 60_000
+    assert {name: value for name, value in record.items() if name not in CHAINED} == {
         "event": "authorization",
-        "version": 1,
+        "version": 2,
         "decision": "allow",
         "reason": "allowed",
+        "action": None,
         "request_id": "r-1",
+        "principal": "someone",
         "source_ip": "192.0.2.7",
         "method": "GET",
         "route": "/models",
-        "principal": "someone",
+        "resource": None,
         "groups": ["admin", "viewer"],
         "auth_method": "token",
         "client_id": "c",
@@ -58,8 +51,24 @@ def test_a_line_says_who_may_do_what_and_why(capsys: pytest.CaptureFixture[str])
 def test_the_fields_are_always_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     audit.Line(audit.ERROR, Reason.INTERNAL).write(Origin(None, None))
     line = json.loads(capsys.readouterr().out)
-    assert list(line) == FIELDS
-    assert [name for name in FIELDS if line[name] is not None] == ["event", "version", "decision", "reason"]
+    assert tuple(line) == (*ENVELOPE, *OWN, *CHAINED)
+    assert [name for name in (*ENVELOPE, *OWN) if line[name] is not None] == ["event", "version", "time", "decision", "reason"]
+
+
+def test_the_record_names_the_id_in_the_path_and_nothing_else_that_stands_there(capsys: pytest.CaptureFixture[str]) -> None:
+    line = audit.Line(audit.DENY, Reason.NOT_PERMITTED)
+    for parameters in ({"analysis_id": ULID}, {"analysis_id": "anna-smith"}, {}, None):
+        line.write(Origin("r", None), request()._replace(parameters=parameters))
+    written = [json.loads(text)["resource"] for text in capsys.readouterr().out.splitlines()]
+    assert written == [ULID, None, None, None]
+
+
+def test_records_of_one_process_are_one_chain(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(3):
+        audit.Line(audit.ALLOW, Reason.ALLOWED, request=request()).write(Origin("r", None))
+    links = [parse(text) for text in capsys.readouterr().out.splitlines()]
+    assert all(link and link.hash == link.computed for link in links)
+    assert [link and link.previous for link in links[1:]] == [link and link.hash for link in links[:-1]]
 
 
 def test_an_unknown_route_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ def test_everything_is_read(environ: dict[str, str], names) -> None:
             environ,
             HEARTMAP_JWKS_URL="http://127.0.0.1:5000/pool/.well-known/jwks.json",
             HEARTMAP_API_KEYS_TABLE="heartmap-local-keys",
+            HEARTMAP_LOCK_OUTS_TABLE="heartmap-local-keys",
             AWS_ENDPOINT_URL="http://127.0.0.1:5000/",
         )
     )
@@ -29,7 +30,7 @@ def test_everything_is_read(environ: dict[str, str], names) -> None:
     assert configuration.client_ids == {names.client_id}
     assert list(configuration.keys) == ["key-1"]
     assert configuration.jwks_url == "http://127.0.0.1:5000/pool/.well-known/jwks.json"
-    assert configuration.api_keys_table == "heartmap-local-keys"
+    assert configuration.api_keys_table == configuration.lock_outs_table == "heartmap-local-keys"
     assert configuration.region == "us-east-1"
     assert configuration.endpoint == "http://127.0.0.1:5000"
     assert not isinstance(configuration.secrets, str)
@@ -47,7 +48,10 @@ def test_an_address_may_have_any_port(environ: dict[str, str], port: int) -> Non
 
 
 def test_unset_and_empty_mean_the_same(environ: dict[str, str]) -> None:
-    optional = ("HEARTMAP_JWKS_URL", "HEARTMAP_API_KEYS_TABLE", "HEARTMAP_SECRETS", "AWS_REGION", "AWS_ENDPOINT_URL")
+    optional = (
+        *("HEARTMAP_JWKS_URL", "HEARTMAP_API_KEYS_TABLE", "HEARTMAP_LOCK_OUTS_TABLE", "HEARTMAP_SECRETS", "AWS_REGION"),
+        "AWS_ENDPOINT_URL",
+    )
     empty, unset = load(environ | dict.fromkeys(optional, "")), load(changed(environ, AWS_REGION=None))
     for one, other in zip(empty, unset, strict=True):
         assert one is other or one == other or isinstance(one, dict)

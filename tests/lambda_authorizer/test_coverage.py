@@ -11,7 +11,8 @@ PROJECT = HERE.parents[1]
 
 MODULES = (
     *("access_policy", "api_keys", "assertion", "audit", "audit_chain", "aws", "bounded", "bounded_http", "config", "encoding"),
-    *("environment", "events", "handler", "key_use", "keys", "policy", "reasons", "secret_store", "signature", "tokens"),
+    *("environment", "events", "handler", "key_use", "keys", "lock_outs", "peppers", "policy", "reasons", "secret_store"),
+    *("signature", "tokens"),
 )
 """Whatever the package holds that is imported where a decision is made."""
 

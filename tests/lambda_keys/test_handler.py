@@ -15,10 +15,14 @@ from infra.gateway_responses import SECURITY_HEADERS
 from lambda_authorizer import api_keys
 from lambda_authorizer.aws import Aws, AwsError
 from lambda_authorizer.building.target import Target
+from lambda_authorizer.audit_fields import CHAINED
 from lambda_authorizer.encoding import b64url
+from lambda_authorizer.lock_outs import ITEM as LOCKED
 from lambda_authorizer.reasons import Reason, Refused
+from lambda_authorizer.secret_store import FixedSecrets, parse
 from lambda_keys import config, package, records, store, ulids
 from lambda_keys.handler import Keys, handler
+from tests.lambda_api.calls import SECRET
 
 ADMIN, REQUEST_ID = "5f0d3c1e-0c4c-4b5e-9a6e-2f4ad9f3c001", "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 PEPPER = bytes(range(32))
@@ -96,7 +100,7 @@ def public_key() -> str:
 def opens(key: str, tables: SimpleNamespace, now: float) -> Any:
     """What the authorizer says of a key at this time: its Key, or the reason for a refusal."""
     table: Any = SimpleNamespace(get=lambda key_id, **_: tables.get(key_id))
-    secrets: Any = SimpleNamespace(get=lambda **_: SimpleNamespace(api_key_pepper=PEPPER))
+    secrets: Any = FixedSecrets(parse(SECRET.encode()))
     try:
         return api_keys.KeyVerifier(table, secrets, environment="local").verify(key, region="us-east-1", now=now, deadline=0)
     except Refused as refusal:
@@ -157,15 +161,19 @@ def test_a_key_that_is_bound_is_bound_for_the_authorizer_too(api: Api, tables: S
 
 def test_who_made_a_key_is_recorded(api: Api) -> None:
     made = api.create()
-    assert api.line == {
+    told = {name: value for name, value in api.line.items() if name not in ("time", *CHAINED)}
+    assert told == {
         "event": "keys",
-        "version": 1,
+        "version": 2,
         "decision": "allow",
         "reason": "created",
-        "request_id": REQUEST_ID,
-        "source_ip": "192.0.2.7",
         "action": "create",
+        "request_id": REQUEST_ID,
         "principal": ADMIN,
+        "source_ip": "192.0.2.7",
+        "method": "POST",
+        "route": "/keys",
+        "resource": made["key_id"],
         "key_id": made["key_id"],
         "name": "nightly",
         "replaced_by": None,
@@ -228,6 +236,11 @@ def test_keys_are_listed_with_their_last_use_and_without_their_secrets(api: Api,
 
 def test_no_credential_of_a_role_is_listed(api: Api, tables: SimpleNamespace) -> None:
     tables.put(public_id={"S": "role0123456789"}, principal={"S": "arn:aws:iam::1:role/x"}, groups={"SS": ["admin"]})
+    assert api.list() == []
+
+
+def test_the_list_of_who_is_locked_out_is_no_key(api: Api, tables: SimpleNamespace) -> None:
+    tables.put(public_id={"S": LOCKED}, **{ADMIN: {"N": "1"}})
     assert api.list() == []
 
 
@@ -512,7 +525,7 @@ class Full:
 
 
 def test_what_cannot_be_recorded_in_the_audit_is_not_given(keys: Keys, make_event: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lambda_api.audit.sys.stdout", Full())
+    monkeypatch.setattr("sys.stdout", Full())
     with pytest.raises(OSError, match="no space left"):
         keys.answer(make_event("POST", "/keys", {"name": "nightly", "scopes": ["models:read"]}))
 

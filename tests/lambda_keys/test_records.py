@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lambda_authorizer import api_keys
+from lambda_authorizer import api_keys, peppers
 from lambda_authorizer.access_policy import SCOPES
 from lambda_keys import records, ulids
 from lambda_keys.bodies import NewKey
@@ -25,6 +25,7 @@ def test_a_new_key_has_a_ulid_256_random_bits_and_an_end() -> None:
     assert made.item == {
         "public_id": {"S": key_id},
         "digest": {"S": api_keys.digest(made.key, PEPPER)},
+        "peppers": {"S": peppers.name(PEPPER)},
         "principal": {"S": "program:nightly"},
         "scopes": {"SS": ["config:read", "models:read"]},
         "source_ranges": {"SS": ["192.0.2.0/24"]},

@@ -52,7 +52,7 @@ def test_a_role_gets_a_key_of_fifteen_minutes_with_its_groups_that_the_authorize
     key = given["access_token"]
     key_id = api_keys.public_id(key, environment="local")
     item = aws("dynamodb").get_item(TableName=TABLE, Key={"public_id": {"S": key_id}})["Item"]
-    assert item.keys() == {"public_id", "digest", "principal", "groups", "expires_at"}
+    assert item.keys() == {"public_id", "digest", "peppers", "principal", "groups", "expires_at"}
     end = int(item["expires_at"]["N"])
     assert int(before) + 900 <= end <= int(time.time()) + 900
     verified = api_keys.verify(key, key_id, item, pepper=PEPPER)
@@ -171,7 +171,7 @@ def test_what_cannot_be_recorded_in_the_audit_is_not_given(
         def write(self, text: str) -> int:
             raise OSError("no space left")
 
-    monkeypatch.setattr("lambda_api.audit.sys.stdout", Full())
+    monkeypatch.setattr("sys.stdout", Full())
     with pytest.raises(OSError, match="no space left"):
         exchange.answer(make_event())
 

@@ -18,6 +18,27 @@ def secret_arn(aws: Callable[[str], Any]) -> str:
     return aws("secretsmanager").create_secret(Name="heartmap-local/authorizer", SecretString=SECRET)["ARN"]
 
 
+LOCK_OUTS = "heartmap-local-api-keys"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lock_outs(aws: Callable[[str], Any]) -> Callable[[], dict[str, int]]:
+    """Up to when whose tokens are locked out."""
+    dynamodb = aws("dynamodb")
+    dynamodb.create_table(
+        TableName=LOCK_OUTS,
+        KeySchema=[{"AttributeName": "public_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "public_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    def read() -> dict[str, int]:
+        found = dynamodb.get_item(TableName=LOCK_OUTS, Key={"public_id": {"S": "locked"}}).get("Item", {})
+        return {who: int(moment["N"]) for who, moment in found.items() if who != "public_id"}
+
+    return read
+
+
 class People:
     """A pool of its own for a test."""
 
@@ -66,6 +87,7 @@ def environ(moto_url: str, secret_arn: str) -> dict[str, str]:
         "HEARTMAP_ENVIRONMENT": "local",
         "HEARTMAP_SECRETS": secret_arn,
         "HEARTMAP_USER_POOL": "us-east-1_abc",
+        "HEARTMAP_LOCK_OUTS_TABLE": LOCK_OUTS,
         "AWS_REGION": REGION,
         "AWS_ENDPOINT_URL": moto_url,
         "AWS_ACCESS_KEY_ID": "local",

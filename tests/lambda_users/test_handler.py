@@ -1,21 +1,27 @@
 import json
 import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from lambda_authorizer.access_policy import ACCESS_POLICY, USERS
 from lambda_authorizer.aws import Aws, AwsError
 from lambda_authorizer.building.target import Target
+from lambda_authorizer.policy import TOLERANCE
+from lambda_authorizer.tokens import MAX_LIFETIME
 from lambda_users import config, package
 from lambda_users import handler as module
 from lambda_users.handler import ACTIONS, Users, handler
+from lambda_users.lock_outs import KEPT
 from lambda_users.pool import Pool
 from tests.lambda_api.calls import REQUEST_ID, event, everyone_else
-from tests.lambda_users.conftest import People
+from tests.lambda_users.conftest import LOCK_OUTS, People
 
 ROLE = "arn:aws:iam::123456789012:role/ci/administrator"
 BODIES = {"GET": None, "POST": {"email": "ada@example.org", "group": "viewer"}, "PATCH": {"username": "ada", "enabled": False}}
@@ -273,6 +279,66 @@ def test_whoever_is_disabled_cannot_go_on_with_an_old_session(api: Api, people: 
         )
 
 
+def test_whoever_is_disabled_is_locked_out_with_the_tokens_they_hold(
+    api: Api, people: People, lock_outs: Callable[[], dict[str, int]]
+) -> None:
+    ada, bob = people.add("ada", "viewer"), people.add("bob", "viewer")
+    began = time.time()
+    api.change("ada", enabled=False)
+    assert began < lock_outs()[ada] <= time.time() + 2
+    # Whoever is let in again signs in again: what was issued before stays locked out.
+    api.change("ada", enabled=True)
+    assert ada in lock_outs()
+    assert bob not in lock_outs()
+    # Asked for once more, it is done once more: a call that failed half way is repeated.
+    api.change("bob", enabled=False)
+    first = lock_outs()[bob]
+    api.change("bob", enabled=False)
+    assert lock_outs()[bob] >= first
+
+
+def test_an_administrator_who_stays_is_not_locked_out(
+    api: Api, people: People, lock_outs: Callable[[], dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lin = people.add("lin", "admin")
+    # Lin demoted Grace after Grace was let through.
+    monkeypatch.setattr(module, "_is_admin", Mock(side_effect=[True, False]))
+    assert api.change("lin", 409, enabled=False)["code"] == "last_admin"
+    assert lin not in lock_outs()
+
+
+def test_what_is_past_is_forgotten(api: Api, people: People, lock_outs: Callable[[], dict[str, int]], aws: Any) -> None:
+    now = int(time.time())
+    item = {"public_id": {"S": "locked"}, "old": {"N": str(now - KEPT - 60)}, "young": {"N": str(now - KEPT + 60)}}
+    aws("dynamodb").put_item(TableName=LOCK_OUTS, Item=item)
+    ada = people.add("ada", "viewer")
+    api.change("ada", enabled=False)
+    assert lock_outs().keys() == {"young", ada}
+    assert KEPT > MAX_LIFETIME + TOLERANCE
+
+
+def test_a_lock_out_that_cannot_be_written_is_no_success(api: Api, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    people.add("ada", "viewer")
+    failing(monkeypatch, "UpdateItem")
+    assert api.change("ada", 503, enabled=False)["code"] == "unavailable"
+
+
+def test_what_is_past_and_cannot_be_forgotten_is_no_failure(
+    api: Api, people: People, lock_outs: Callable[[], dict[str, int]], aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws("dynamodb").put_item(TableName=LOCK_OUTS, Item={"public_id": {"S": "locked"}, "old": {"N": "1"}})
+    ada, call = people.add("ada", "viewer"), Aws.call
+
+    def fail(aws: Aws, service: str, operation: str, parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
+        if parameters.get("UpdateExpression", "").startswith("REMOVE"):
+            raise AwsError("no")
+        return call(aws, service, operation, parameters, **more)
+
+    monkeypatch.setattr(Aws, "call", fail)
+    api.change("ada", enabled=False)
+    assert lock_outs().keys() == {"old", ada}
+
+
 def test_a_second_factor_is_forgotten_and_not_only_switched_off(api: Api, people: People) -> None:
     people.add("ada", "viewer")
     ada = people.raw("ada")
@@ -400,7 +466,7 @@ def test_what_cannot_be_recorded_is_not_given(api: Api, monkeypatch: pytest.Monk
         def write(self, _text: str) -> None:
             raise OSError("no space left")
 
-    monkeypatch.setattr("lambda_api.audit.sys.stdout", Full())
+    monkeypatch.setattr("sys.stdout", Full())
     with pytest.raises(OSError, match="no space"):
         api.list()
 

@@ -167,6 +167,7 @@ CONFIGURATION = Configuration(
     keys=KEYS,
     jwks_url=None,
     api_keys_table="keys",
+    lock_outs_table=None,
     key_use_table="key-use",
     secrets=Secrets(PEPPER, Keys("a", {"a": bytes(32)})),
     region="us-east-1",
