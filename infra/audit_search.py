@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pulumi import Input, Output, ResourceOptions
 
 from infra.api_functions import ApiFunction, ApiFunctionArgs, Surroundings
+from infra.data import SEALS_PREFIX, PrivateBucket
 from infra.iam import Statement
 from lambda_audit import package
 
@@ -19,14 +20,19 @@ TIMEOUT_SECONDS = 25
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSearchArgs:
-    """``log_groups`` are the names of those that are searched, by their streams (lambda_audit.lines); its own comes on top."""
+    """``log_groups`` are the names of those that are searched, by their streams (lambda_audit.lines); its own comes on top.
+
+    ``audit`` keeps the seals, ``public_key`` (PEM) is the one that they are verified by.
+    """
 
     surroundings: Surroundings
+    audit: PrivateBucket
+    public_key: Input[str]
     log_groups: Mapping[str, Input[str]]
 
 
 class AuditSearch(ApiFunction):
-    """Reads these log groups and no others, and writes to none but its own."""
+    """Reads these log groups and no others, and the seals, and writes to nothing but its own log group."""
 
     def __init__(self, name: str, args: AuditSearchArgs, opts: ResourceOptions | None = None) -> None:
         names = args.surroundings.names
@@ -36,18 +42,49 @@ class AuditSearch(ApiFunction):
             purpose=PURPOSE,
             description="Searches the audit lines",
             build=package.build,
-            environment={"HEARTMAP_AUDIT_LOG_GROUPS": Output.all(**groups).apply(_as_json)},
+            environment={
+                "HEARTMAP_AUDIT_LOG_GROUPS": Output.all(**groups).apply(_as_json),
+                "HEARTMAP_AUDIT_BUCKET": args.audit.bucket,
+                "HEARTMAP_AUDIT_PUBLIC_KEY": args.public_key,
+                "HEARTMAP_AUDIT_KEPT_DAYS": str(args.surroundings.settings.log_retention_days),
+            },
             statements=[
                 Statement(
                     sid="AuditLines",
                     actions=("logs:FilterLogEvents",),
                     resources=tuple(Output.concat(names.arn("logs", "log-group:"), group, ":*") for group in groups.values()),
                     reason="the lines are in streams of which each instance of a function makes its own",
-                )
+                ),
+                *_seals(args),
             ],
             timeout=TIMEOUT_SECONDS,
         )
         super().__init__(TYPE_AUDIT_SEARCH, name, args.surroundings, own, opts)
+
+
+def _seals(args: AuditSearchArgs) -> list[Statement]:
+    """What the addresses allow that administrators get of seals, and the list of them."""
+    around = args.surroundings
+    return [
+        Statement(
+            sid="Seals",
+            actions=("s3:GetObject",),
+            resources=(Output.concat(args.audit.arn, "/", SEALS_PREFIX, "*"),),
+            reason="seals are numbered, and records are named by what they hold",
+        ),
+        Statement(
+            sid="ListSeals",
+            actions=("s3:ListBucket",),
+            resources=(args.audit.arn,),
+            conditions={"StringLike": {"s3:prefix": f"{SEALS_PREFIX}*"}},
+        ),
+        Statement(
+            sid="BucketsKey",
+            actions=("kms:Decrypt",),
+            resources=(around.logs_key_arn,),
+            conditions={"StringEquals": {"kms:ViaService": f"s3.{around.names.region}.amazonaws.com"}},
+        ),
+    ]
 
 
 def _as_json(groups: Mapping[str, str]) -> str:

@@ -39,6 +39,7 @@ INVOKES: dict[str, dict[str, Any]] = {
     "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com", "id": "aws"},
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "arn": "arn", "userId": "user", "id": ACCOUNT},
     "aws:secretsmanager/getSecretVersion:getSecretVersion": {"secretString": "the identity provider's secret", "id": "secret"},
+    "aws:kms/getPublicKey:getPublicKey": {"publicKeyPem": "the public key", "id": "key"},
     "aws:index/getAvailabilityZones:getAvailabilityZones": {"zoneIds": ZONE_IDS, "names": ["a", "b", "c"], "id": REGION},
 }
 

@@ -21,7 +21,7 @@ OUTPUTS = {
     "target_group_arn", "vpc_link_id", "cluster", "api_service", "worker_service", "uploads_bucket", "results_bucket",
     "jobs_table", "config_table", "api_keys_table", "queue_url", "dead_letter_queue_url", "callback_urls", "internal_host",
     "token_log_group", "token_policy_arn", "key_use_table", "key_administration_log_group",
-    "user_administration_log_group", "audit_search_log_group",
+    "user_administration_log_group", "audit_search_log_group", "sealing_log_group", "audit_bucket", "audit_public_key",
 }  # fmt: skip
 WITH_A_BASTION = {"bastion_group", "session_document", "operator_policy_arn"}
 
@@ -46,6 +46,8 @@ COMPONENT_TYPES = {
     "heartmap:token_exchange:TokenExchange",
     "heartmap:key_administration:KeyAdministration",
     "heartmap:user_administration:UserAdministration",
+    "heartmap:audit_sealing:SigningKey",
+    "heartmap:audit_sealing:Sealing",
     "heartmap:audit_search:AuditSearch",
     "heartmap:api:Api",
     "heartmap:edge:WebAcl",
@@ -65,7 +67,8 @@ WITH_A_DOMAIN = {
 MODULE_ORDER = [
     "setting_types", "settings", "naming", "iam", "alarms", "certificates", "network", "data", "functions", "scanning",
     "build_context", "compute", "scaling", "mail", "identity", "key_set", "authorizer", "rotation", "api_functions",
-    "token_exchange", "key_administration", "user_administration", "audit_search", "gateway_responses", "request_models", "api",
+    "token_exchange", "key_administration", "user_administration", "audit_sealing", "audit_search",
+    "gateway_responses", "request_models", "api",
     "waf_rules", "edge", "change_alarms", "observability", "private_dns", "bastion", "vpn", "program",
 ]  # fmt: skip
 
