@@ -5,6 +5,7 @@ modules import, the packages that the console's page is built from. The same sou
 """
 
 import hashlib
+import importlib
 import json
 import re
 import uuid
@@ -19,6 +20,7 @@ from typing import Any
 from packageurl import PackageURL
 from packaging.requirements import Requirement
 
+from infra.functions import AWS_TARGET
 from posture.plan import ROOT
 from posture.supply import imports, licences
 from posture.supply.audits import PACKAGE_LOCK
@@ -73,8 +75,26 @@ class BillError(Exception):
     """A bill cannot be made. The text says why and what to do."""
 
 
+def everything(scratch: Path) -> list[Deployable]:
+    """All of them. The functions' zips are built into ``scratch``, for Lambda. Raises BillError, and package.PackageError."""
+    return [*map(function, _zips(scratch)), image(), heartmapctl()]
+
+
+def _zips(scratch: Path) -> list[Path]:
+    """One for each folder that builds a function's package."""
+    made = []
+    for file in sorted(ROOT.glob("lambda_*/package.py")):
+        module = importlib.import_module(f"{file.parent.name}.package")
+        if file.parent.name == "lambda_authorizer":
+            # The key set is the user pool's, which there is not yet; it is data, and no material.
+            made.append(module.build(scratch, key_set=b'{"keys": []}', target=AWS_TARGET))
+        elif file.parent.name != "lambda_api":
+            made.append(module.build(scratch, target=AWS_TARGET))
+    return made
+
+
 def function(package: Path) -> Deployable:
-    """A function's zip: what is in it."""
+    """A function's zip: what is in it. The name of the zip is the function's and the hash of its bytes."""
     by_hand = licences.rules()["read_by_hand"]
     parts, files = [], {}
     with zipfile.ZipFile(package) as zipped:

@@ -1,4 +1,4 @@
-"""``python -m posture.supply.locks [--upgrade]``: compile every requirements file, with hashes, from its .in file (make lock).
+"""``python -m posture.supply.locks [--upgrade | --check]``: every requirements file, with hashes, from its .in file (make lock).
 
 A lock file is what its .in file gives: compiled again, with the pins that are there, it does not change. Nothing is imported here
 that an installation in pieces could lack.
@@ -64,10 +64,14 @@ def _compile(root: Path, lock: str, more: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Write every lock file anew: with the newest versions, or with the pins that are there as far as they hold."""
+    """Write every lock file anew, with the pins that are there as far as they hold or the newest versions; or check them."""
+    more = sys.argv[1:]
     for lock in LOCKS:
         try:
-            _compile(ROOT, lock, sys.argv[1:])
+            if more != ["--check"]:
+                _compile(ROOT, lock, more)
+            elif stale(lock):
+                sys.exit(f"{lock} is not what its .in file gives. Run: {CALLED}")
         except (OutOfReach, ValueError) as error:
             sys.exit(str(error))
 
