@@ -1,4 +1,4 @@
-"""Whatever happens in a function, there is an answer in the API's form and one audit line."""
+"""Whatever happens in a function, there is an answer in the API's form and one audit record."""
 
 import sys
 import traceback

@@ -1,18 +1,21 @@
-"""One JSON line on standard output for each call, beside the authorizer's in shape: CloudWatch Logs keeps it.
+"""One audit record on standard output for each call of a function: CloudWatch Logs keeps it.
 
-Fixed fields, absent ones null: ``event`` (which function), ``version``, ``decision`` (allow, deny, error), ``reason``,
-``request_id``, ``source_ip``, and what each function's own ``Call`` adds.
+``audit_fields`` names the fields that it has in common with all other records; each function's own ``Call`` adds some. ``method``
+and ``route`` are those that API Gateway took the call for.
 """
 
-import json
-import sys
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
-# json.dumps builds a new encoder at each call that changes a separator.
-_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+from lambda_authorizer import events
+from lambda_authorizer.access_policy import RULES
+from lambda_authorizer.audit_chain import PROCESS
+from lambda_authorizer.audit_fields import ALLOW, DENY, ERROR, open_line
 
-ALLOW, DENY, ERROR = "allow", "deny", "error"
+__all__ = ["ALLOW", "DENY", "ERROR", "Call", "write"]
+
+TOKEN_CALL = ("POST", "/token")
+"""The one route that the access policy does not describe: IAM opens it."""
 
 
 @dataclass
@@ -22,11 +25,25 @@ class Call:
     EVENT: ClassVar[str]
     request_id: str | None
     source_ip: str | None
+    method: str | None = None
+    route: str | None = None
+    action: str | None = None
+    principal: str | None = None
+
+    @classmethod
+    def of(cls, event: Any) -> Self:
+        """The call of an event of a Lambda proxy integration. Never raises."""
+        origin = events.origin(event)
+        asked = (event.get("httpMethod"), event.get("resource")) if isinstance(event, dict) else None
+        # An unknown route is whatever somebody sent: it is not repeated. A list, of which some are no key, is none.
+        known = next((call for call in (*RULES, TOKEN_CALL) if call == asked), (None, None))
+        return cls(*origin, *known)
+
+    def resource(self) -> str | None:
+        """The id of what it is about."""
+        return None
 
 
 def write(decision: str, reason: str, call: Call) -> None:
-    """Write the line. Raises OSError when it cannot be written: what is not recorded must not be given."""
-    line = {"event": call.EVENT, "version": 1, "decision": decision, "reason": reason, **vars(call)}
-    # One write: a second thread or process on the same pipe cannot come between.
-    sys.stdout.write(_ENCODER.encode(line) + "\n")
-    sys.stdout.flush()
+    """Write the record. Raises OSError when it cannot be written: what is not recorded must not be given."""
+    PROCESS.write(open_line(call.EVENT, decision, reason, resource=call.resource(), **vars(call)))

@@ -1,4 +1,4 @@
-"""The fields of the line that each search leaves (``lambda_api.audit``), with the event "audit": who reads is recorded too.
+"""The fields of the record that each search leaves (``lambda_api.audit``), with the event "audit": who reads is recorded too.
 
 ``action`` (search) and, once the caller is known to be an administrator, ``principal``, ``since`` and ``until`` (seconds since
 the epoch), ``filters`` (the names of those that were given) and ``records`` (how many were).
@@ -15,8 +15,6 @@ class Call(audit.Call):
     """What is known of a call so far."""
 
     EVENT: ClassVar[str] = "audit"
-    action: str | None = None
-    principal: str | None = None
     since: int | None = None
     until: int | None = None
     filters: list[str] | None = None

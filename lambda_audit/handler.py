@@ -16,7 +16,7 @@ from lambda_api.admission import Admission
 from lambda_audit import config, lines, queries
 from lambda_audit.audit import Call
 from lambda_audit.search import OutOfTime, Search
-from lambda_authorizer import events, problems
+from lambda_authorizer import problems
 from lambda_authorizer.access_policy import AUDIT
 from lambda_authorizer.problems import Refused
 from lambda_authorizer.secret_store import ManagedSecrets
@@ -37,8 +37,8 @@ class Trail:
         self._admission = Admission(configuration.secret_arn, secrets, self._aws, answered_by=AUDIT)
 
     def answer(self, event: Any) -> dict[str, Any]:
-        """The response for API Gateway. Writes one audit line, whatever happens."""
-        call = Call(*events.origin(event))
+        """The response for API Gateway. Writes one audit record, whatever happens."""
+        call = Call.of(event)
         return answering.answer(call, lambda: self._search(event, call))
 
     def _search(self, event: Any, call: Call) -> dict[str, Any]:

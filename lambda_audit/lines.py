@@ -1,29 +1,38 @@
-"""The audit lines as the log groups have them, and as the API shows them."""
+"""The audit records as the log groups have them, and as the API shows them."""
 
 import json
 import time
 from typing import Any
 
-EVENTS = {"authorizer": "authorization", "token": "token", "keys": "keys", "users": "users", "audit": "audit"}
-"""The streams: one a function, with what its lines say as ``event``. What else is in a log group is no line of the audit."""
+from lambda_authorizer.audit_fields import ENVELOPE, WRITTEN
 
-FIELDS = (
-    *("event", "version", "decision", "reason", "request_id", "source_ip", "method", "route", "action", "principal", "session"),
-    *("groups", "auth_method", "client_id", "token_id", "key_id", "name", "replaced_by", "scopes", "expires_at"),
-    *("subject", "group", "enabled", "reset_mfa", "since", "until", "filters", "records"),
-)
-"""Whatever a line of any function has. Nothing else is ever shown."""
+EVENTS: dict[str, tuple[str, ...]] = {
+    "authorizer": ("authorization",),
+    "token": ("token",),
+    "keys": ("keys",),
+    "users": ("users",),
+    "audit": ("audit",),
+    "service": ("service",),
+    "worker": ("worker",),
+    "sealing": ("seal", "suspicion"),
+}
+"""The streams: one for each writer's log group, with what its records say as ``event``. What else is in a log group, such as the
+lines in which a process tells how it is, is no audit record."""
+
+FIELDS = (*ENVELOPE, *(name for name in WRITTEN if name not in ENVELOPE))
+"""What is ever shown: nothing secret, and nothing that has no class."""
 
 
 def record(stream: str, message: str, moment: int) -> dict[str, Any] | None:
-    """The record of a line, None where it is none; ``moment`` is in milliseconds since the epoch."""
+    """The record of a line, None where it is none; ``moment`` is in milliseconds since the epoch, and is when the log had it."""
     try:
         line = json.loads(message)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(line, dict) or line.get("event") != EVENTS[stream]:
+    if not isinstance(line, dict) or line.get("event") not in EVENTS[stream]:
         return None
-    return {"time": rfc3339(moment), "stream": stream} | {name: line[name] for name in FIELDS if name in line}
+    # Not the writer's clock: a page ends, and the next one begins, where the log says.
+    return {name: line[name] for name in FIELDS if name in line} | {"time": rfc3339(moment), "stream": stream}
 
 
 def rfc3339(moment: int) -> str:

@@ -49,8 +49,10 @@ class Query(NamedTuple):
 
     def pattern(self, stream: str) -> str:
         """The filter pattern for the lines of a stream. A route has braces, as patterns have: it is left to ``matches``."""
-        conditions = {"event": EVENTS[stream]} | {name: value for name, value in self.fields.items() if name != "route"}
-        return "{ " + " && ".join(f'($.{name} = "{value}")' for name, value in conditions.items()) + " }"
+        events = " || ".join(f'($.event = "{event}")' for event in EVENTS[stream])
+        conditions = [f"({events})" if len(EVENTS[stream]) > 1 else events]
+        conditions += [f'($.{name} = "{value}")' for name, value in self.fields.items() if name != "route"]
+        return "{ " + " && ".join(conditions) + " }"
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         """Whether a record is meant, whatever the pattern let through."""
@@ -127,6 +129,8 @@ _FIELDS: members.Rules = {
     "decision": lambda value: members.one_of(value, DECISIONS),
     "principal": _Form(r"[A-Za-z0-9:/_+=,.@-]{1,256}", "must be a subject, program:<name> or the ARN of a role"),
     "reason": _Form(r"[a-z0-9_]{1,64}", "must be lower-case letters, digits and underscores"),
+    "action": _Form(r"[a-z_]{1,64}", "must be lower-case letters and underscores, such as results_read"),
+    "resource": _Form(r"[A-Za-z0-9_-]{1,128}", "must be the id of an upload, of an analysis or of a key, or a subject"),
     "request_id": _Form(r"[A-Za-z0-9-]{1,128}", "must be the id of a request"),
     "method": lambda value: members.one_of(value, METHODS),
     "route": _route,

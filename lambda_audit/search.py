@@ -15,7 +15,7 @@ from lambda_audit import lines
 from lambda_audit.queries import Cursor, Query
 from lambda_authorizer.aws import Aws
 
-PAGE = 150
+PAGE = 120
 """Lines that are asked for at a time: no more than this are an answer of less than ``bounded_http.MAX_BYTES``."""
 MOST = 1000
 """Lines of a log group in a piece of the time. In a piece with more of them a shorter one is searched first."""

@@ -32,9 +32,11 @@ _PUBLIC = (
     *("groups", "group", "scopes", "auth_method", "client_id", "expires_at", "enabled", "reset_mfa"),
     *("since", "until", "filters", "records"),
     *("analysis_type", "visibility", "files", "bytes", "changes", "config_version", "attempt"),
+    *("gaps", "seal_sha256", "analyses", "usual_analyses", "usual_bytes"),
 )
 _SENSITIVE = (
     *("principal", "source_ip", "resource", "subject", "session", "token_id", "key_id", "name", "replaced_by", "upload_id"),
+    "network",
 )
 _SECRET = (
     *("authorization", "assertion", "credential", "token", "key", "secret", "pepper", "password", "signature", "code", "cookie"),

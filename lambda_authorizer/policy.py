@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from lambda_authorizer.access_policy import RULES, permits
 from lambda_authorizer.reasons import Reason
 
-_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")  # https://github.com/ulid/spec
+ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")  # https://github.com/ulid/spec
 
 TOKEN, API_KEY = "token", "api_key"  # kinds of credential
 TOLERANCE = 60
@@ -47,7 +47,7 @@ def decide(caller: Caller, call: tuple[str, str], parameters: dict[str, str] | N
         return Reason.PATH_MALFORMED
     if not permits(rule, caller.groups, caller.scopes):
         return Reason.NOT_PERMITTED
-    if parameters and not all(_ULID.fullmatch(value) for value in parameters.values()):
+    if parameters and not all(ULID.fullmatch(value) for value in parameters.values()):
         return Reason.ID_MALFORMED
     if rule.sign_in_age is not None and caller.auth_method == TOKEN and not _signed_in_within(rule.sign_in_age, caller, now):
         return Reason.SIGN_IN_TOO_OLD

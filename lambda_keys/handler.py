@@ -14,7 +14,7 @@ from typing import Any
 
 from lambda_api import answering, audit
 from lambda_api.admission import Admission
-from lambda_authorizer import events, problems
+from lambda_authorizer import problems
 from lambda_authorizer.access_policy import KEYS
 from lambda_authorizer.aws import AwsError
 from lambda_authorizer.problems import Refused
@@ -43,8 +43,8 @@ class Keys:
         )
 
     def answer(self, event: Any) -> dict[str, Any]:
-        """The response for API Gateway. Writes one audit line, whatever happens."""
-        call = Call(*events.origin(event))
+        """The response for API Gateway. Writes one audit record, whatever happens."""
+        call = Call.of(event)
         return answering.answer(call, lambda: self._answer(event, call))
 
     def _answer(self, event: Any, call: Call) -> dict[str, Any]:

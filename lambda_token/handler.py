@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from lambda_api import answering, audit
-from lambda_authorizer import events, problems
+from lambda_authorizer import problems
 from lambda_authorizer.problems import Refused
 from lambda_authorizer.secret_store import ManagedSecrets
 from lambda_token import answers, config, credential, roles
@@ -31,8 +31,8 @@ class Exchange:
         self._secrets = ManagedSecrets(configuration.secret_arn, self._aws)
 
     def answer(self, event: Any) -> dict[str, Any]:
-        """The response for API Gateway. Writes one audit line, whatever happens."""
-        call = Call(*events.origin(event))
+        """The response for API Gateway. Writes one audit record, whatever happens."""
+        call = Call.of(event)
         return answering.answer(call, lambda: self._exchange(event, call))
 
     def _exchange(self, event: Any, call: Call) -> dict[str, Any]:
@@ -42,6 +42,7 @@ class Exchange:
         grant = self._configuration.grants.get(session.role)
         if grant is None:
             raise Refused(answers.UNKNOWN_ROLE)
+        call.action = "exchange"
         call.principal, call.session, call.groups = grant.role, session.name, sorted(grant.groups)
         now, deadline = time.time(), time.monotonic() + BUDGET
         made = credential.new(self._configuration.environment, now=now)

@@ -31,7 +31,7 @@ class Logs:
             client.create_log_stream(logGroupName=group, logStreamName="2026/11/30/[$LATEST]a")
 
     def write(self, stream: str, ago: int, **line: Any) -> None:
-        self.raw(stream, (ago, json.dumps({"event": lines.EVENTS[stream], "version": 1} | line)))
+        self.raw(stream, (ago, json.dumps({"event": lines.EVENTS[stream][0], "version": 2} | line)))
 
     def raw(self, stream: str, *entries: tuple[int, str]) -> None:
         events = [{"timestamp": self.now - ago, "message": f"{message}\n"} for ago, message in sorted(entries, reverse=True)]

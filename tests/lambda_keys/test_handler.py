@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infra.gateway_responses import SECURITY_HEADERS
 from lambda_authorizer import api_keys
+from lambda_authorizer.audit_fields import CHAINED
 from lambda_authorizer.aws import Aws, AwsError
 from lambda_authorizer.building.target import Target
-from lambda_authorizer.audit_fields import CHAINED
 from lambda_authorizer.encoding import b64url
 from lambda_authorizer.lock_outs import ITEM as LOCKED
 from lambda_authorizer.reasons import Reason, Refused
