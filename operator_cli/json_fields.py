@@ -78,6 +78,7 @@ DOCUMENTS: Mapping[str, Document] = {
     "audit search": _of(_RECORD, each="records"),
     "audit tail": _of(_RECORD),
     "doctor": _of("name state detail next_step", each="checks"),
+    "preflight": _of("name state detail next_step items", each="checks"),
     "help": _of("topic entries"),
 }
 """`api` is not here: its document is the service's answer as it is."""

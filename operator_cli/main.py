@@ -9,7 +9,21 @@ from typer.core import TyperCommand, TyperGroup
 
 from operator_cli import APPLICATION, DISTRIBUTION
 from operator_cli.errors import CliError, Interrupted, WrongUse
-from operator_cli.verbs import analyses, audit, config, console, data, doctor, keys, raw, session, topics, tunnel, users
+from operator_cli.verbs import (
+    analyses,
+    audit,
+    config,
+    console,
+    data,
+    doctor,
+    keys,
+    preflight,
+    raw,
+    session,
+    topics,
+    tunnel,
+    users,
+)
 from operator_cli.verbs.options import JsonOption, tell_fields
 from operator_cli.vocabulary import EnvironmentName
 
@@ -97,7 +111,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"terminal_width": 80},
 )
-for module in (session, data, analyses, config, keys, users, audit, console, tunnel, raw, doctor, topics):
+for module in (session, data, analyses, config, keys, users, audit, console, tunnel, raw, doctor, preflight, topics):
     app.add_typer(module.app)
 
 
