@@ -7,6 +7,7 @@ from typing import Any
 
 from local_cloud.provider.framework import (
     Aws,
+    Failure,
     Inputs,
     Refused,
     ResourceType,
@@ -17,25 +18,33 @@ from local_cloud.provider.framework import (
     same_json,
     tag_changes,
 )
-from local_cloud.provider.names import given
+from local_cloud.provider.names import given, live
 
 
 @register
 class EventRule(ResourceType):
     token = "aws:cloudwatch/eventRule:EventRule"
-    arguments = frozenset({"name", "description", "eventPattern", "tags"})
-    required = frozenset({"eventPattern"})
+    arguments = frozenset({"name", "description", "eventPattern", "scheduleExpression", "tags"})
     replaces = frozenset({"name"})
     computed = frozenset({"arn"})
     unique = "name"
     autoname = "name"
+
+    def check(self, inputs: Inputs, /) -> list[Failure]:
+        if "eventPattern" not in inputs and "scheduleExpression" not in inputs:
+            return [Failure("eventPattern", f"{self.token}: a rule needs an eventPattern or a scheduleExpression")]
+        return []
 
     @staticmethod
     def _put(aws: Aws, inputs: Inputs, **more: Any) -> str:
         answer = aws.client("events").put_rule(
             Name=inputs["name"],
             State="ENABLED",
-            **given(Description=inputs.get("description"), EventPattern=inputs["eventPattern"]),
+            **given(
+                Description=inputs.get("description"),
+                EventPattern=inputs.get("eventPattern"),
+                ScheduleExpression=inputs.get("scheduleExpression"),
+            ),
             **more,
         )
         return answer["RuleArn"]
@@ -51,10 +60,15 @@ class EventRule(ResourceType):
         if answer is None:
             return None
         tags = aws.client("events").list_tags_for_resource(ResourceARN=answer["Arn"])["Tags"]
-        return {
+        pattern = answer.get("EventPattern")
+        arguments = live(
+            state,
+            description=answer.get("Description"),
+            eventPattern=same_json(pattern, state.get("eventPattern")) if pattern else None,
+            scheduleExpression=answer.get("ScheduleExpression"),
+        )
+        return arguments | {
             "arn": answer["Arn"],
-            "description": answer.get("Description"),
-            "eventPattern": same_json(answer["EventPattern"], state["eventPattern"]),
             "tagsAll": from_tag_list(tags),
         }
 

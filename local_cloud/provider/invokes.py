@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from local_cloud.provider.framework import Aws, Function, Inputs, Refused, none_if_gone, register
@@ -137,4 +138,26 @@ class GetVpcEndpoint(Function):
             "vpcEndpointType": found[0]["VpcEndpointType"],
             "securityGroupIds": [group["GroupId"] for group in found[0].get("Groups", [])],
             "prefixListId": lists[0]["PrefixListId"] if found[0]["VpcEndpointType"] == "Gateway" else "",
+        }
+
+
+@register
+class GetPublicKey(Function):
+    """The public key of a KMS key that signs."""
+
+    token = "aws:kms/getPublicKey:getPublicKey"
+    arguments = frozenset({"keyId"})
+
+    def invoke(self, aws: Aws, args: Inputs, /) -> dict[str, Any]:
+        found = none_if_gone(aws.client("kms").get_public_key, KeyId=args["keyId"])
+        if found is None:
+            raise Refused(f"there is no key {args['keyId']}")
+        der = base64.b64encode(found["PublicKey"]).decode("ascii")
+        lines = [der[at : at + 64] for at in range(0, len(der), 64)]
+        return {
+            **args,
+            "id": found["KeyId"],
+            "arn": found["KeyId"],
+            "publicKey": der,
+            "publicKeyPem": "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""]),
         }

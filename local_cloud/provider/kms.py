@@ -20,26 +20,43 @@ from local_cloud.provider.framework import (
 )
 
 DEFAULT_DELETION_DAYS = 30
+SYMMETRIC = "SYMMETRIC_DEFAULT"
+"""The one kind of key that KMS rotates."""
 
 
 @register
 class Key(ResourceType):
     token = "aws:kms/key:Key"
-    arguments = frozenset({"description", "policy", "enableKeyRotation", "deletionWindowInDays", "isEnabled", "tags"})
-    defaults: ClassVar = {"description": "", "enableKeyRotation": False, "isEnabled": True}
+    arguments = frozenset(
+        {
+            *("description", "policy", "enableKeyRotation", "deletionWindowInDays", "isEnabled", "tags"),
+            *("keyUsage", "customerMasterKeySpec"),
+        }
+    )
+    replaces = frozenset({"keyUsage", "customerMasterKeySpec"})
+    defaults: ClassVar = {
+        "description": "",
+        "enableKeyRotation": False,
+        "isEnabled": True,
+        "keyUsage": "ENCRYPT_DECRYPT",
+        "customerMasterKeySpec": SYMMETRIC,
+    }
     computed = frozenset({"arn", "keyId", "policy"})
 
     def check(self, inputs: Inputs, /) -> list[Failure]:
         days = inputs.get("deletionWindowInDays")
         if isinstance(days, int) and not 7 <= days <= 30:
             return [Failure("deletionWindowInDays", f"{self.token}: deletionWindowInDays has to be from 7 to 30")]
+        if inputs["enableKeyRotation"] is True and inputs["customerMasterKeySpec"] != SYMMETRIC:
+            return [Failure("enableKeyRotation", f"{self.token}: KMS rotates no key of another kind than {SYMMETRIC}")]
         return []
 
     def create(self, aws: Aws, inputs: Inputs, /) -> tuple[str, dict[str, Any]]:
         kms = aws.client("kms")
         tags = [{"TagKey": key, "TagValue": value} for key, value in aws.tags(inputs).items()]
         policy = {"Policy": inputs["policy"]} if "policy" in inputs else {}
-        key = kms.create_key(Description=inputs["description"], Tags=tags, **policy)["KeyMetadata"]
+        kind = {"KeyUsage": inputs["keyUsage"], "KeySpec": inputs["customerMasterKeySpec"]}
+        key = kms.create_key(Description=inputs["description"], Tags=tags, **kind, **policy)["KeyMetadata"]
         with undoing(lambda: self.delete(aws, key["KeyId"], inputs)):
             self._set_state(aws, key["KeyId"], inputs, {"enableKeyRotation", "isEnabled"})
             return key["KeyId"], {"arn": key["Arn"], "keyId": key["KeyId"], "policy": self._policy(aws, key["KeyId"], inputs)}
@@ -52,7 +69,7 @@ class Key(ResourceType):
     @staticmethod
     def _set_state(aws: Aws, key_id: str, inputs: Inputs, arguments: set[str]) -> None:
         kms = aws.client("kms")
-        if "enableKeyRotation" in arguments:
+        if "enableKeyRotation" in arguments and inputs["customerMasterKeySpec"] == SYMMETRIC:
             (kms.enable_key_rotation if inputs["enableKeyRotation"] else kms.disable_key_rotation)(KeyId=key_id)
         if "isEnabled" in arguments:
             (kms.enable_key if inputs["isEnabled"] else kms.disable_key)(KeyId=key_id)
@@ -68,7 +85,10 @@ class Key(ResourceType):
             "keyId": resource_id,
             "description": answer["KeyMetadata"]["Description"],
             "isEnabled": answer["KeyMetadata"]["Enabled"],
-            "enableKeyRotation": kms.get_key_rotation_status(KeyId=resource_id)["KeyRotationEnabled"],
+            "keyUsage": answer["KeyMetadata"]["KeyUsage"],
+            "customerMasterKeySpec": answer["KeyMetadata"]["KeySpec"],
+            "enableKeyRotation": answer["KeyMetadata"]["KeySpec"] == SYMMETRIC
+            and kms.get_key_rotation_status(KeyId=resource_id)["KeyRotationEnabled"],
             "policy": self._policy(aws, resource_id, state),
             "tagsAll": {tag["TagKey"]: tag["TagValue"] for tag in tags},
         }

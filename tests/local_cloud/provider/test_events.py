@@ -44,3 +44,13 @@ def test_a_rule_that_is_there_already_is_not_taken_over(make: Callable[..., Any]
     make(RULE, name="twice", eventPattern=PATTERN)
     with pytest.raises(Refused, match="the rule twice is there already"):
         make(RULE, name="twice", eventPattern=PATTERN)
+
+
+def test_a_rule_may_be_a_schedule_and_needs_to_be_something(make: Callable[..., Any], cloud: Any) -> None:
+    rule = make(RULE, name="often", scheduleExpression="rate(5 minutes)")
+    assert rule.drift() == {}
+    rule.update(scheduleExpression="rate(1 hour)", description="Seldom")
+    assert rule.drift() == {}
+    assert cloud.client("events").describe_rule(Name="often")["ScheduleExpression"] == "rate(1 hour)"
+    with pytest.raises(AssertionError, match="needs an eventPattern or a scheduleExpression"):
+        make(RULE, name="never")
