@@ -1,0 +1,32 @@
+"""What a proof found, as text."""
+
+from collections.abc import Iterator
+
+from posture.proof.findings import PROPERTIES, Counterexample
+from posture.proof.proving import Proof
+
+_WIDTH = 2
+
+
+def lines(proof: Proof) -> Iterator[str]:
+    """A line for each property, and under it what breaks it."""
+    stack = proof.stack
+    yield (
+        f"{stack.name}: {len(stack.resources)} resources, {proof.rules} rules, statements and methods, "
+        f"{proof.queries} questions to the solver, {proof.seconds:.1f} s"
+    )
+    for number, (name, meaning) in enumerate(PROPERTIES.items(), 1):
+        broken = [one for one in proof.counterexamples if one.property == name]
+        yield f"{' ' * _WIDTH}{number} {'REFUSED' if broken else 'proved '} {meaning}"
+        for one in broken:
+            yield from _counterexample(one)
+
+
+def _counterexample(one: Counterexample) -> Iterator[str]:
+    indent = " " * (_WIDTH + 4)
+    yield f"{indent}{one.offender}: {one.what}"
+    if one.path:
+        yield f"{indent}  way: {' -> '.join(one.path)}"
+    if one.example:
+        shown = ", ".join(f"{key} {value}" for key, value in one.example.items() if value)
+        yield f"{indent}  for example: {shown}"

@@ -1,0 +1,136 @@
+"""Rights: what each role may do, and what it must not be able to, over all actions and resources."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import z3
+
+from posture.proof import specification as spec
+from posture.proof.exported import NotUnderstood, Resource, Stack
+from posture.proof.findings import Counterexample
+from posture.proof.logic import all_of, none_of
+from posture.proof.policies import Statement, parse, read
+from posture.proof.requests import ACCOUNT, ACTION, ARN, BY_SERVICE, RESOURCE, Request, allowed
+from posture.proof.solving import Solver
+
+# Of a key's actions, what tells of the key and uses it for nothing.
+_ABOUT_KEYS = ("kms:describe*", "kms:get*", "kms:list*")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A role, or a policy that is made for people's roles. ``arn`` is empty for such a policy."""
+
+    name: str
+    title: str
+    arn: str
+    statements: tuple[Statement, ...]
+
+
+def identities(stack: Stack) -> Iterator[Identity]:
+    """Everything that has rights. Raises NotUnderstood for rights whose text is not in the export."""
+    policies = {policy.arn: policy for policy in stack.of("iam/policy:Policy")}
+    attached: set[str] = set()
+    for role in stack.of("iam/role:Role"):
+        arns = [str(arn) for arn in role.list("managedPolicyArns")]
+        arns += [
+            one.text("policyArn")
+            for one in stack.of("iam/rolePolicyAttachment:RolePolicyAttachment")
+            if one.get("role") in (role.id, role.get("name"), role.get("arn"))
+        ]
+        attached |= set(arns)
+        yield Identity(role.name, role.title, role.arn, tuple(_statements(stack, role, arns, policies)))
+    for policy in policies.values():
+        if policy.arn not in attached:
+            yield Identity(policy.name, policy.title, "", tuple(read(policy, "policy")))
+
+
+def _statements(stack: Stack, role: Resource, arns: Sequence[str], policies: dict[str, Resource]) -> Iterator[Statement]:
+    for arn in arns:
+        if arn not in policies:
+            raise NotUnderstood(
+                f"{role.title}: the text of its policy {arn} is not in the export, so that its rights are not known"
+            )
+        yield from read(policies[arn], "policy")
+    for inline in role.list("inlinePolicies"):
+        if inline.get("policy"):
+            yield from parse(f"{role.title} {inline.get('name')}", inline["policy"])
+    for policy in stack.of("iam/rolePolicy:RolePolicy"):
+        if policy.get("role") in (role.id, role.get("name")):
+            yield from read(policy, "policy")
+
+
+def _request_of(identity: Identity, stack: Stack) -> Request:
+    """A request of the identity."""
+    request = Request("aws")
+    request.fix(ACCOUNT, stack.account)
+    request.fix(BY_SERVICE, "false")
+    if identity.arn:
+        request.fix(ARN, identity.arn)
+    return request
+
+
+def nobody_widens(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
+    """No identity may do what makes rights, but for what the specification names."""
+    for identity in identities(stack):
+        exempts = spec.EXEMPT.get(identity.name, ())
+
+        def situation(request: Request, exempts: Sequence[spec.Exemption] = exempts) -> Iterator[z3.BoolRef]:
+            yield all_of(request.like(ACTION, *spec.WIDENING), none_of(request.like(ACTION, *spec.HARMLESS)))
+            for exempt in exempts:
+                resources = [one.format(partition=stack.partition, account=stack.account) for one in exempt.resources]
+                yield none_of(all_of(request.like(ACTION, *exempt.actions), request.like(RESOURCE, *resources)))
+
+        for statement, example in allowed(identity.statements, _request_of(identity, stack), situation, solver):
+            passes = example.get(ACTION) == "iam:passrole"
+            what = f"{identity.title} may {'pass a role' if passes else 'make rights that nobody gave'}"
+            yield Counterexample("rights", statement.title, what, (identity.name, example[ACTION], example[RESOURCE]), example)
+
+
+def _direct(key: Resource) -> list[Statement]:
+    """What a key's policy says by itself. What it leaves to the account's IAM gives nobody anything."""
+
+    def leaves_it_to_iam(statement: Statement) -> bool:
+        who = statement.principals or ()
+        return statement.allow and all(kind == "AWS" and (name.endswith(":root") or name.isdigit()) for kind, name in who)
+
+    return [statement for statement in read(key, "policy") if not leaves_it_to_iam(statement)]
+
+
+def keys_have_purposes(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
+    """No identity uses a key but those of its purpose, and where it is bound, only so."""
+    for identity in identities(stack):
+        uses = {use.key: use for use in spec.KEYS.get(identity.name, ())}
+        for key in stack.of("kms/key:Key"):
+            use = uses.get(key.name)
+            if use and not use.bound:
+                continue
+
+            def situation(request: Request, use: spec.KeyUse | None = use) -> Iterator[z3.BoolRef]:
+                yield all_of(request.like(ACTION, "kms:*"), none_of(request.like(ACTION, *_ABOUT_KEYS)))
+                for name, pattern in use.bound if use else ():
+                    yield none_of(all_of(request.present(name), request.like(name, pattern)))
+
+            request = _request_of(identity, stack)
+            request.fix(RESOURCE, key.arn)
+            for statement, example in allowed([*identity.statements, *_direct(key)], request, situation, solver):
+                how = "beyond what binds it" if use else "which is of another purpose"
+                what = f"{identity.title} may use {key.title}, {how}"
+                yield Counterexample("rights", statement.title, what, (identity.name, example[ACTION], key.title), example)
+
+
+def nobody_takes_a_role(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
+    """No principal of the account takes a role of the stack: AWS's services do, and nobody else."""
+    for role in stack.of("iam/role:Role"):
+        request = Request("aws")
+        request.fix(ACCOUNT, stack.account)
+        for statement, example in allowed(read(role, "assumeRolePolicy"), request, lambda _: (), solver):
+            what = "it lets principals of the account take the role, which no purpose needs"
+            yield Counterexample("rights", statement.title, what, ("a role of the account", role.title), example)
+
+
+def check(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
+    """All of it."""
+    yield from nobody_widens(stack, solver)
+    yield from keys_have_purposes(stack, solver)
+    yield from nobody_takes_a_role(stack, solver)
