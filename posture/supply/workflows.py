@@ -83,4 +83,4 @@ def zizmor(place: str = ".github") -> list[Failure]:
 
 
 def _file(location: dict[str, Any]) -> str:
-    return str(location["symbolic"]["key"]["Local"]["given_path"])
+    return str(location["symbolic"]["key"]["Local"]["verbatim_path"])
