@@ -2,6 +2,7 @@
 
 python -m local_cloud up
 python -m local_cloud down
+python -m local_cloud alarms
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,10 +29,12 @@ import httpx
 import typer
 from filelock import FileLock, Timeout
 from rich.console import Console
+from rich.table import Column, Table
 
 from infra.settings import SettingsError, load_stack_file
 from lambda_authorizer.access_policy import ADMIN, ANALYST, VIEWER
-from local_cloud import deploy, engine
+from local_cloud import alarms as cloudwatch
+from local_cloud import deploy, deployed, engine, metrics
 from local_cloud.prepared import CACHES, DATA_SET, NotPrepared, prepared
 from local_cloud.supervisor import Ports, Supervisor, SupervisorFailed, processes, write_private
 
@@ -415,6 +419,24 @@ def down(state: StateOption = engine.PROJECT / ".local") -> None:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from None
     console.print("The local environment is stopped.")
+
+
+@app.command()
+def alarms(state: StateOption = engine.PROJECT / ".local") -> None:
+    """Shows in which state each alarm would be now, and when it spoke last, by what the environment recorded."""
+    file, now = state.resolve() / "environment.json", time.time()
+    if not file.exists():
+        console.print("The local environment does not run. Run make local.", style="red", markup=False)
+        raise typer.Exit(1)
+    endpoint = json.loads(file.read_text())["aws_endpoint"]
+    found, history = metrics.look(lambda service: client(endpoint, service), deployed.outputs(state.resolve()), now)
+    table = Table(Column("Alarm", no_wrap=True), "State", "Spoke last", "Meaning")
+    for alarm in sorted(found, key=lambda one: one.name):
+        current = cloudwatch.state(alarm, history, now)
+        spoke = [moment for moment, at in cloudwatch.changes(alarm, history, now - cloudwatch.DAY, now) if at == cloudwatch.ALARM]
+        last = f"{datetime.fromtimestamp(spoke[-1], UTC):%H:%M} UTC" if spoke else ""
+        table.add_row(alarm.name, current, last, alarm.description, style="red" if current == cloudwatch.ALARM else None)
+    Console(highlight=False).print(table)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_cloud import deployed, serving, signatures
-from local_cloud.edge import integration, rest_api, signature, targets, waf
+from local_cloud.edge import integration, rest_api, signature, targets, waf, waf_log
 from local_cloud.edge.app import Edge
 from local_cloud.edge.interpret import Uninterpretable, require
 from local_cloud.edge.protocol import Protocol
@@ -51,15 +51,20 @@ async def running_edge(state: Path, port: int) -> AsyncIterator[Edge]:
         record = _discard
         if api.access_log:
             record = _shipper(api.access_log.log_group, f"{uuid4()}", state / "log" / "edge-access.log", stack).write
+        web_acl = _web_acl(outputs, stage_arn)
+        record_waf = _discard
+        if web_acl and (group := waf_log.log_group(web_acl.arn, deployed.client("wafv2"))):
+            record_waf = _shipper(group, f"{uuid4()}", state / "log" / "edge-waf.log", stack).write
         yield Edge(
             api=api,
-            web_acl=_web_acl(outputs, stage_arn),
+            web_acl=web_acl,
             hosts=frozenset(f"{name}:{port}" for name in ("localhost", serving.HOST)),
             runtimes=runtimes,
             groups=groups,
             client=await stack.enter_async_context(integration.make_client()),
             ask=signature.asking(deployed.endpoint(), signatures.PATH),
             record=record,
+            record_waf=record_waf,
         )
 
 
@@ -84,7 +89,7 @@ def _shipper(group: str, stream: str, file: Path, stack: contextlib.AsyncExitSta
 
 
 def _discard(_line: str) -> None:
-    """For a stage without an access log."""
+    """For a log that there is not."""
 
 
 def _web_acl(outputs: dict[str, Any], stage_arn: str) -> WebAcl | None:

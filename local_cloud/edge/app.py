@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import structlog
 
-from local_cloud.edge import iam, signature, waf
+from local_cloud.edge import iam, signature, waf, waf_log
 from local_cloud.edge.authorize import authorize
 from local_cloud.edge.exchange import Exchange
 from local_cloud.edge.gateway_responses import Answer, Refused
@@ -64,8 +64,10 @@ class Edge:
         client: httpx.AsyncClient,
         ask: Ask,
         record: Callable[[str], None],
+        record_waf: Callable[[str], None],
     ) -> None:
         self._api, self._web_acl, self._hosts, self._client, self._record = api, web_acl, hosts, client, record
+        self._record_waf = record_waf
         self._runtimes, self._groups, self._ask = runtimes, groups, ask
         self._routes = Routes(api.methods)
         self._buckets = {_key(method): TokenBucket(method.limit) for method in api.methods if method.limit}
@@ -156,6 +158,7 @@ class Edge:
         )
         exchange.web_acl_arn = self._web_acl.arn
         exchange.waf_response = "WAF_ALLOW" if verdict.allowed else "WAF_BLOCK"
+        self._record_waf(waf_log.line(self._web_acl.arn, exchange, allowed=verdict.allowed))
         if verdict.allowed:
             return None
         if verdict.response is None:

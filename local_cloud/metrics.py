@@ -1,0 +1,236 @@
+"""What AWS would have measured of a local environment: out of the lines of its log groups, and of how things stand now.
+
+What is counted in logs, by the deployed metric filters, is what CloudWatch would count. The metrics of API Gateway, of AWS WAF,
+of the load balancer and of Lambda are made of what the edge and the functions' runtimes log. How long a queue is, how old its
+work, how many tasks answer and how long certificates last is known for now alone, and taken to have been so all the time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from lambda_authorizer.access_policy import RULES, SERVICE
+from local_cloud import alarms as cloudwatch
+from local_cloud import filter_pattern
+from local_cloud.alarms import BAND_DAYS, DAY, MINUTE, Alarm, History, Metric
+from local_cloud.edge import waf_log
+
+Lines = Mapping[str, Sequence[tuple[float, str]]]
+"""The lines of each log group, with their moments in seconds since the epoch."""
+Points = list[tuple[float, float]]
+
+FUNCTION_LOGS = "/aws/lambda/"
+FAULTS = ("[ERROR] ", "Task timed out", "Runtime exited")
+"""What Lambda's runtime says of a call that failed."""
+ACTIVE = ("queued", "running")
+"""States of an analysis whose message is in the queue."""
+
+
+class Unmeasured(Exception):
+    """A metric of which nothing here is known. The text names it."""
+
+
+@dataclass(frozen=True)
+class Logs:
+    """The lines of an environment, and which log groups the gateway (``access``) and the web ACL (``waf``) write to."""
+
+    lines: Lines
+    access: str
+    waf: str
+
+    @cached_property
+    def requests(self) -> list[tuple[float, dict[str, Any]]]:
+        """The lines of the gateway."""
+        return [(moment, json.loads(line)) for moment, line in self.lines.get(self.access, ())]
+
+
+def deployed_alarms(cloudwatch_client: Any) -> list[Alarm]:
+    """The alarms that call somebody: those that only scale speak on no topic. Raises cloudwatch.Unreadable."""
+    pages = cloudwatch_client.get_paginator("describe_alarms").paginate(AlarmTypes=["MetricAlarm"])
+    found = [alarm for page in pages for alarm in page["MetricAlarms"]]
+    return [cloudwatch.read(alarm) for alarm in found if any(":sns:" in action for action in alarm.get("AlarmActions", []))]
+
+
+def look(client: Callable[[str], Any], outputs: Mapping[str, Any], at: float) -> tuple[list[Alarm], History]:
+    """The alarms of a local environment, and all that is known of their metrics at a moment.
+
+    Args:
+        client: gives a boto3 client of the emulated AWS for a service.
+        outputs: the outputs of the stack.
+
+    Raises Unmeasured and cloudwatch.Unreadable.
+    """
+    alarms, history = deployed_alarms(client("cloudwatch")), History()
+    logs = read_logs(client, outputs, at - BAND_DAYS * DAY, at)
+    filters = [
+        one for page in client("logs").get_paginator("describe_metric_filters").paginate() for one in page["metricFilters"]
+    ]
+    counted(filters, logs.lines, history)
+    counts = {Metric(each["metricNamespace"], each["metricName"]) for one in filters for each in one["metricTransformations"]}
+    left = logged({alarm.metric for alarm in alarms} - counts, logs, history)
+    for alarm in alarms:
+        if alarm.metric in left and (value := now(alarm.metric, client, outputs)) is not None:
+            lasting(alarm, value, history, at)
+    return alarms, history
+
+
+def read_logs(client: Callable[[str], Any], outputs: Mapping[str, Any], begin: float, end: float) -> Logs:
+    """The lines of an environment between two moments, in seconds since the epoch."""
+    stage = client("apigateway").get_stage(restApiId=outputs["rest_api_id"], stageName=outputs["stage_name"])
+    access = stage["accessLogSettings"]["destinationArn"].partition(":log-group:")[2].removesuffix(":*")
+    waf = waf_log.log_group(outputs["web_acl_arn"], client("wafv2")) or ""
+    return Logs(fetch(client("logs"), begin, end), access, waf)
+
+
+def fetch(logs: Any, begin: float, end: float) -> dict[str, list[tuple[float, str]]]:
+    """The lines of all log groups of an emulated AWS from ``begin`` until ``end``. ``logs`` is a boto3 client."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for page in logs.get_paginator("describe_log_groups").paginate():
+        for group in page["logGroups"]:
+            pages = logs.get_paginator("filter_log_events").paginate(
+                logGroupName=group["logGroupName"], startTime=int(begin * 1000), endTime=int(end * 1000)
+            )
+            events = [event for events in pages for event in events["events"]]
+            found[group["logGroupName"]] = [(event["timestamp"] / 1000, event["message"]) for event in events]
+    return found
+
+
+def counted(filters: Iterable[Mapping[str, Any]], lines: Lines, history: History) -> None:
+    """Count what metric filters, as DescribeMetricFilters tells them, find in the lines."""
+    for one in filters:
+        matches = filter_pattern.parse(one["filterPattern"])
+        moments = [moment for moment, line in lines.get(one["logGroupName"], ()) if _matches(matches, line)]
+        for transformation in one["metricTransformations"]:
+            metric = Metric(transformation["metricNamespace"], transformation["metricName"])
+            history.add(metric, [(moment, float(transformation["metricValue"])) for moment in moments])
+
+
+def _matches(matcher: filter_pattern.Matcher, line: str) -> bool:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and matcher(record)
+
+
+def logged(metrics: Iterable[Metric], logs: Logs, history: History) -> list[Metric]:
+    """Count what AWS's services would have measured; returns the metrics of which the logs say nothing."""
+    left = []
+    for metric in metrics:
+        count = _LOGGED.get((metric.namespace, metric.name))
+        if count is None:
+            left.append(metric)
+        else:
+            history.add(metric, count(logs, dict(metric.dimensions)))
+    return left
+
+
+Counter = Callable[[Logs, dict[str, str]], Points]
+
+
+def _requests(wanted: Callable[[dict[str, Any]], bool]) -> Counter:
+    return lambda logs, _: [(moment, 1.0) for moment, request in logs.requests if wanted(request)]
+
+
+def _is_of_service(request: Mapping[str, Any]) -> bool:
+    rule = RULES.get((request["method"], request["route"]))
+    return rule is not None and rule.answered_by == SERVICE
+
+
+def _is_fault(status: str) -> bool:
+    return status.startswith("5")
+
+
+def _lines_of_function(wanted: Callable[[str], bool]) -> Counter:
+    def count(logs: Logs, dimensions: dict[str, str]) -> Points:
+        lines = logs.lines.get(FUNCTION_LOGS + dimensions["FunctionName"], ())
+        return [(moment, 1.0) for moment, line in lines if wanted(line)]
+
+    return count
+
+
+def _blocked(logs: Logs, _dimensions: dict[str, str]) -> Points:
+    return [(moment, 1.0) for moment, line in logs.lines.get(logs.waf, ()) if json.loads(line)["action"] == "BLOCK"]
+
+
+_LOGGED: Mapping[tuple[str, str], Counter] = {
+    ("AWS/ApiGateway", "Count"): lambda logs, _: [(moment, 1.0) for moment, _request in logs.requests],
+    ("AWS/ApiGateway", "4XXError"): _requests(lambda request: request["status"].startswith("4")),
+    ("AWS/ApiGateway", "5XXError"): _requests(lambda request: _is_fault(request["status"])),
+    ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count"): _requests(
+        lambda request: _is_of_service(request) and _is_fault(request["integration_status"])
+    ),
+    ("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count"): _requests(
+        lambda request: _is_of_service(request) and request["error"].startswith("INTEGRATION_")
+    ),
+    ("AWS/WAFV2", "BlockedRequests"): _blocked,
+    # Each call of a function that is not the authorizer leaves one record, and the sealer's are seals.
+    ("AWS/Lambda", "Invocations"): _lines_of_function(lambda line: line.startswith('{"event":"seal"')),
+    ("AWS/Lambda", "Errors"): _lines_of_function(lambda line: any(fault in line for fault in FAULTS)),
+    # One execution environment at a time: calls wait for each other here.
+    ("AWS/Lambda", "Throttles"): lambda _logs, _dimensions: [],
+}
+
+
+def now(metric: Metric, client: Callable[[str], Any], outputs: Mapping[str, Any]) -> float | None:
+    """How a metric stands now; None where there is nothing to measure. ``client`` gives a boto3 client for a service.
+
+    Raises Unmeasured.
+    """
+    measure = _NOW.get((metric.namespace, metric.name))
+    if measure is None:
+        raise Unmeasured(f"Nothing here measures {metric.name} of {metric.namespace}.")
+    return measure(client, outputs, dict(metric.dimensions))
+
+
+def _waiting(client: Callable[[str], Any], _outputs: Mapping[str, Any], dimensions: dict[str, str]) -> float:
+    sqs = client("sqs")
+    url = sqs.get_queue_url(QueueName=dimensions["QueueName"])["QueueUrl"]
+    name = "ApproximateNumberOfMessages"
+    return float(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+
+
+def _oldest_work(client: Callable[[str], Any], outputs: Mapping[str, Any], _dimensions: dict[str, str]) -> float:
+    pages = client("dynamodb").get_paginator("scan").paginate(TableName=outputs["jobs_table"])
+    made = [
+        datetime.fromisoformat(item["created_at"]["S"])
+        for page in pages
+        for item in page["Items"]
+        if item["pk"]["S"].startswith("analysis#") and item.get("state", {}).get("S") in ACTIVE
+    ]
+    return max(time.time() - min(made).timestamp(), 0) if made else 0.0
+
+
+def _tasks(healthy: bool) -> Callable[[Callable[[str], Any], Mapping[str, Any], dict[str, str]], float]:
+    def measure(client: Callable[[str], Any], outputs: Mapping[str, Any], _dimensions: dict[str, str]) -> float:
+        targets = client("elbv2").describe_target_health(TargetGroupArn=outputs["target_group_arn"])["TargetHealthDescriptions"]
+        return float(sum((target["TargetHealth"]["State"] == "healthy") == healthy for target in targets))
+
+    return measure
+
+
+def _days_left(client: Callable[[str], Any], _outputs: Mapping[str, Any], dimensions: dict[str, str]) -> float | None:
+    certificate = client("acm").describe_certificate(CertificateArn=dimensions["CertificateArn"])["Certificate"]
+    ends = certificate.get("NotAfter")
+    return None if ends is None else (ends.timestamp() - time.time()) // DAY
+
+
+_NOW: Mapping[tuple[str, str], Callable[[Callable[[str], Any], Mapping[str, Any], dict[str, str]], float | None]] = {
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): _waiting,
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): _oldest_work,
+    ("AWS/ApplicationELB", "HealthyHostCount"): _tasks(healthy=True),
+    ("AWS/ApplicationELB", "UnHealthyHostCount"): _tasks(healthy=False),
+    ("AWS/CertificateManager", "DaysToExpiry"): _days_left,
+}
+
+
+def lasting(alarm: Alarm, value: float, history: History, at: float) -> None:
+    """Take the value of an alarm's metric to have been the same in every minute that the alarm looks at."""
+    first = at - at % MINUTE - alarm.window
+    history.add(alarm.metric, [(first + minute * MINUTE, value) for minute in range(alarm.window // MINUTE)])
