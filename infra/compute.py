@@ -272,6 +272,8 @@ class Services(pulumi.ComponentResource):
     How many tasks there are is said once, when a service is made: from then on infra.scaling decides.
     """
 
+    arns: list[Output[str]]
+    """Of both services."""
     cluster_name: Output[str]
     api_name: Output[str]
     worker_name: Output[str]
@@ -351,6 +353,8 @@ class Services(pulumi.ComponentResource):
             opts=connected,
         )
         self.cluster_name, self.api_name, self.worker_name = cluster.name, api.name, worker.name
+        prefix = Output.concat(names.arn("ecs", "service/"), cluster.name, "/")
+        self.arns = [Output.concat(prefix, api.name), Output.concat(prefix, worker.name)]
         self.register_outputs({"cluster": self.cluster_name, "api": self.api_name, "worker": self.worker_name})
 
     def _deployment_alarm(self) -> Declared:

@@ -17,6 +17,7 @@ from infra.audit_sealing import Sealing, SealingArgs, SigningKey, SigningKeyArgs
 from infra.audit_search import AuditSearch, AuditSearchArgs
 from infra.authorizer import Authorizer, AuthorizerArgs
 from infra.bastion import Bastion, BastionArgs
+from infra.break_glass import BreakGlass, BreakGlassArgs
 from infra.budget import Budget, BudgetArgs
 from infra.certificates import IssuedCertificate, IssuedCertificateArgs
 from infra.compute import (
@@ -375,6 +376,20 @@ def main() -> None:
     Dashboard("dashboard", DashboardArgs(topic=alarms, alarms=declared, queue=queue, services=services), top)
     if settings.monthly_budget_usd:
         Budget("budget", BudgetArgs(alarms=alarms, monthly_usd=settings.monthly_budget_usd), top)
+
+    if settings.break_glass_users:
+        BreakGlass(
+            "break-glass",
+            BreakGlassArgs(
+                names=names,
+                users=settings.break_glass_users,
+                user_pool_arn=identity.user_pool_arn,
+                service_arns=services.arns,
+                key_arns=(keys.data_arn, keys.secrets_arn, keys.logs_arn),
+                secret_arn=secrets.authorizer_arn,
+            ),
+            top,
+        )
 
     ways_in = _ways_in(settings, names, network, balancer, keys, buckets, labels, top)
 

@@ -40,6 +40,7 @@ REGIONS = (
 
 # Each is named in policies, whose length has a limit.
 IMPORT_BUCKETS = 20
+BREAK_GLASS_USERS = 5
 
 DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
@@ -233,6 +234,12 @@ def _scopes(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _users(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) != len(value) or len(value) > BREAK_GLASS_USERS:
+        raise rule(f"must be a list of at most {BREAK_GLASS_USERS} different users")
+    return value
+
+
 HostName = Annotated[str, AfterValidator(_host_name)]
 Region = Annotated[str, one_of(REGIONS)]
 PrivateNetwork = Annotated[IPv4Network, AfterValidator(_private_network)]
@@ -247,3 +254,5 @@ BucketNames = Annotated[
 Scopes = Annotated[tuple[str, ...], BeforeValidator(_from_json), AfterValidator(_scopes)]
 SubnetId = Annotated[str, matches(r"subnet-[0-9a-f]{8,17}", "must hold ids of subnets, such as subnet-0123456789abcdef0")]
 SubnetIds = Annotated[tuple[SubnetId, ...], BeforeValidator(_from_json)]
+User = Annotated[str, matches(r"arn:aws:iam::\d{12}:user/[\w+=,.@/-]{1,512}", "must hold ARNs of IAM users")]
+Users = Annotated[tuple[User, ...], BeforeValidator(_from_json), AfterValidator(_users)]

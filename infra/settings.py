@@ -37,6 +37,7 @@ from infra.setting_types import (
     SubnetIds,
     ThreatProtection,
     TimeZone,
+    Users,
     Vpn,
     WafMode,
     matches,
@@ -120,6 +121,7 @@ class Settings(BaseModel):
     federation_client_secret_arn: Annotated[str, _SECRET]
     program_scopes: Scopes
     iam_roles: Roles
+    break_glass_users: Users
 
     api_cpu: Annotated[int, one_of(tuple(FARGATE_MEMORY))]
     api_memory: int
@@ -239,6 +241,9 @@ class Settings(BaseModel):
         for key in needed:
             if not getattr(self, key):
                 raise _agree(key, "", f"is required with the federation {self.federation}")
+        if self.break_glass_users and not self.audit_trail:
+            rule = "needs an audit_trail, which records who opens it, and why"
+            raise _agree("break_glass_users", list(self.break_glass_users), rule)
         if self.threat_protection is not ThreatProtection.OFF and self.mfa is Mfa.OFF:
             raise _agree(
                 "threat_protection", self.threat_protection, "needs an mfa other than off, to ask for at a risky sign-in"

@@ -44,6 +44,7 @@ VALID = {
     "heartmap:federation_client_secret_arn": "",
     "heartmap:program_scopes": "[]",
     "heartmap:iam_roles": "[]",
+    "heartmap:break_glass_users": "[]",
     "heartmap:api_cpu": "1024",
     "heartmap:api_memory": "4096",
     "heartmap:api_tasks_min": "2",
@@ -74,6 +75,7 @@ VALID = {
 DOMAIN = {"heartmap:domain": "heartmap.example.org", "heartmap:hosted_zone_id": "Z0123456789EXAMPLE"}
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b-2c"
 ROLE = "arn:aws:iam::123456789012:role/pipelines/nightly"
+USER = "arn:aws:iam::123456789012:user/jane"
 
 
 def changed(key: str, value: str) -> dict[str, str]:
@@ -177,6 +179,8 @@ def test_a_stack_that_is_no_environment_is_refused(stack: str) -> None:
         ("heartmap:iam_roles", '["arn:aws:iam::123456789012:user/x=viewer"]', "must be a list of `<ARN of an IAM role>=<group>`"),
         ("heartmap:iam_roles", f'["{ROLE}=owner"]', "of admin, analyst, viewer"),
         ("heartmap:iam_roles", f'["{ROLE}=viewer", "{ROLE}=admin"]', "must name each role once"),
+        ("heartmap:break_glass_users", f'["{ROLE}"]', "must hold ARNs of IAM users"),
+        ("heartmap:break_glass_users", f'["{USER}", "{USER}"]', "must be a list of at most 5 different users"),
         ("heartmap:log_level", "TRACE", "'INFO' or 'DEBUG'"),
         ("heartmap:secret_rotation_days", "7", "must be 30 to 365, or 0 for never"),
         ("heartmap:audit_lock_days", "4000", "less than or equal to 3653"),
@@ -350,6 +354,13 @@ def test_working_hours_are_days_and_times() -> None:
 def test_roles_are_read_with_their_groups() -> None:
     roles = load(changed("heartmap:iam_roles", f'["{ROLE}=viewer+analyst"]'), "dev").iam_roles
     assert roles == {ROLE: ("viewer", "analyst")}
+
+
+def test_nobody_breaks_the_glass_unseen() -> None:
+    unseen = changed("heartmap:break_glass_users", f'["{USER}"]') | {"heartmap:audit_trail": "false"}
+    with pytest.raises(SettingsError, match="needs an audit_trail, which records who opens it"):
+        load(unseen, "dev")
+    assert load(unseen | {"heartmap:audit_trail": "true"}, "dev").break_glass_users == (USER,)
 
 
 def test_nothing_can_start_the_api_from_zero() -> None:
