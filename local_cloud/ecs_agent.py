@@ -4,7 +4,8 @@
 
 Command, environment and secrets come from the task definition that the service runs; nothing of this process's environment
 reaches the task but what the container's network and credentials would give it. The address of the task is registered in the
-service's target group, as ECS registers the address of an awsvpc task.
+service's target group, as ECS registers the address of an awsvpc task. What the task prints reaches the log group that its
+definition names.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,6 +96,39 @@ def register(target_group: str, port: int, elbv2: Any) -> None:
     elbv2.register_targets(TargetGroupArn=target_group, Targets=[{"Id": "127.0.0.1", "Port": port}])
 
 
+def log_of(container: dict[str, Any]) -> tuple[str, str]:
+    """The log group and a new log stream of a task. Raises TaskRefused for a log driver other than awslogs.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specify-log-config.html
+    """
+    log = container.get("logConfiguration", {})
+    options = log.get("options", {})
+    if log.get("logDriver") != "awslogs" or not {"awslogs-group", "awslogs-stream-prefix"} <= options.keys():
+        raise TaskRefused(
+            f"The container {container['name']} does not say to which log group awslogs writes, under which prefix."
+        )
+    return options["awslogs-group"], f"{options['awslogs-stream-prefix']}/{container['name']}/{uuid.uuid4().hex}"
+
+
+def send_output(group: str, stream: str) -> None:
+    """Has what this process prints from here on sent to the log stream. The process that does it is no child of the task's, and
+    not of its process group: it outlives the task by as long as the last lines take."""
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "local_cloud.task_output", "--group", group, "--stream", stream]
+    between = os.fork()
+    if between == 0:
+        try:
+            subprocess.Popen(command, stdin=reading, start_new_session=True)
+        finally:
+            os._exit(0)
+    os.waitpid(between, 0)
+    os.close(reading)
+    for output in (sys.stdout, sys.stderr):
+        output.flush()
+        os.dup2(writing, output.fileno())
+    os.close(writing)
+
+
 def main() -> None:
     """Becomes the task: the process keeps its id, so that whoever supervises this program supervises the task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -129,6 +165,7 @@ def main() -> None:
     found = shutil.which(program, path=IMAGE_PATH)
     if found is None:
         raise TaskRefused(f"The task's command {program} is not in the image.")
+    send_output(*log_of(container))
     os.chdir(scratch)
     os.execve(found, [found, *rest], environment)  # noqa: S606 - becoming the task is what this program is for
 

@@ -1,4 +1,4 @@
-"""Lines of a process, sent to a CloudWatch log group in batches and kept in a local file at once."""
+"""Lines of a process, sent to a CloudWatch log group in batches and written to a local file at once."""
 
 import os
 import queue
@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -33,10 +33,10 @@ class LogShipper:
         client: boto3 client of CloudWatch Logs.
         group: an existing log group. Raises LogGroupMissing when there is none.
         stream: created when it is missing.
-        file: appended to, mode 0600.
+        file: appended to, mode 0600; or what is open already, and stays so.
     """
 
-    def __init__(self, client: Any, group: str, stream: str, file: Path) -> None:
+    def __init__(self, client: Any, group: str, stream: str, file: Path | TextIO) -> None:
         self._client, self._group, self._stream = client, group, stream
         try:
             client.create_log_stream(logGroupName=group, logStreamName=stream)
@@ -44,9 +44,8 @@ class LogShipper:
             pass
         except client.exceptions.ResourceNotFoundException:
             raise LogGroupMissing(f"The log group {group} does not exist, but the stack says to write there.") from None
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._file = os.fdopen(descriptor, "a", encoding="utf-8", buffering=1)
+        self._is_own = isinstance(file, Path)
+        self._file = _opened(file) if isinstance(file, Path) else file
         self._lines: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._send_all, name=f"log {group}", daemon=True)
@@ -56,6 +55,7 @@ class LogShipper:
         """Records one line, without its newline, as it is now."""
         if line:
             self._file.write(line + "\n")
+            self._file.flush()
             self._lines.put((int(time.time() * 1000), _cut(line)))
 
     def close(self) -> None:
@@ -63,7 +63,8 @@ class LogShipper:
         self._closing.set()
         self._lines.put(None)
         self._thread.join(CLOSING_TIME)
-        self._file.close()
+        if self._is_own:
+            self._file.close()
 
     def _send_all(self) -> None:
         for batch in self._batches():
@@ -94,6 +95,11 @@ class LogShipper:
         except (BotoCoreError, ClientError):
             return False
         return True
+
+
+def _opened(file: Path) -> TextIO:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8")
 
 
 def _cut(line: str) -> str:
