@@ -34,30 +34,24 @@ def sign_digests() -> None:
 
         return call
 
-    def make_sign(original: Any) -> Any:
-        def sign(self: Any, message: bytes, signing_algorithm: str) -> bytes:
-            if not _DIGEST.get():
-                return original(self, message, signing_algorithm)
-            return self.private_key.sign(message, _PREHASHED[signing_algorithm])
-
-        return sign
-
-    def make_verify(original: Any) -> Any:
-        def verify(self: Any, message: bytes, signature: bytes, signing_algorithm: str) -> bool:
-            if not _DIGEST.get():
-                return original(self, message, signature, signing_algorithm)
-            try:
-                self.private_key.public_key().verify(signature, message, _PREHASHED[signing_algorithm])
-            except InvalidSignature:
-                return False
-            return True
-
-        return verify
-
     for name in ("sign", "verify"):
         replace(KmsResponse, name, make_call)
-    replace(ECDSAPrivateKey, "sign", make_sign)
-    replace(ECDSAPrivateKey, "verify", make_verify)
+    replace(ECDSAPrivateKey, "sign", lambda original: lambda *asked: _sign(original, *asked))
+    replace(ECDSAPrivateKey, "verify", lambda original: lambda *asked: _verify(original, *asked))
+
+
+def _sign(original: Any, key: Any, message: bytes, algorithm: str) -> bytes:
+    return key.private_key.sign(message, _PREHASHED[algorithm]) if _DIGEST.get() else original(key, message, algorithm)
+
+
+def _verify(original: Any, key: Any, message: bytes, signature: bytes, algorithm: str) -> bool:
+    if not _DIGEST.get():
+        return original(key, message, signature, algorithm)
+    try:
+        key.private_key.public_key().verify(signature, message, _PREHASHED[algorithm])
+    except InvalidSignature:
+        return False
+    return True
 
 
 FIXES: tuple[Callable[[], None], ...] = (sign_digests,)
