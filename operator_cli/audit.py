@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
@@ -50,14 +51,21 @@ def moment(option: str, text: str) -> str:
 
 def search(api: Api, filters: Mapping[str, str], limit: int) -> list[Record]:
     """The newest records that match, the newest first."""
+    return list(islice(each(api, filters, limit), limit))
+
+
+def each(api: Api, filters: Mapping[str, str], limit: int | None = None) -> Iterator[Record]:
+    """Every record that matches, the newest first; whoever wants no more than ``limit`` says so."""
     # Without an end of its own each page would end at another moment.
     asked = {"until": datetime.now(UTC).isoformat(timespec="milliseconds"), **filters}
-    found: list[Record] = []
+    given = 0
     while True:
-        page = api.call("GET", f"/audit?{urlencode(asked | {'limit': str(min(PAGE, limit - len(found)))})}", _Records)
-        found += page.records
-        if page.next_cursor is None or len(found) >= limit:
-            return found[:limit]
+        most = PAGE if limit is None else min(PAGE, limit - given)
+        page = api.call("GET", f"/audit?{urlencode(asked | {'limit': str(most)})}", _Records)
+        yield from page.records
+        given += len(page.records)
+        if page.next_cursor is None or (limit is not None and given >= limit):
+            return
         asked["cursor"] = page.next_cursor
 
 

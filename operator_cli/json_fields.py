@@ -6,6 +6,8 @@ A document may hold more than is named here: a newer service tells more. What is
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lambda_authorizer.audit_fields import ENVELOPE, WRITTEN
+
 
 class Document(NamedTuple):
     """The fields of a document, or of each item of its list `each`."""
@@ -40,10 +42,7 @@ _ANALYSIS = _of(f"{_OVERVIEW} upload_id options config_version started_at attemp
 _UPLOAD = "upload_id state code detail name bytes owner visibility created_at expires_at estimates"
 _KEY = "key_id name principal scopes source_ranges signed created_at created_by expires_at revoked_at replaced_by last_used_at"
 _USER = "username subject email groups enabled status mfa created_at changed_at"
-_RECORD = (
-    "time stream event version decision reason request_id source_ip method route action principal session groups auth_method "
-    "client_id token_id key_id name replaced_by scopes expires_at subject group enabled reset_mfa since until filters records"
-)
+_RECORD = " ".join(("stream", *ENVELOPE, *(name for name in WRITTEN if name not in ENVELOPE)))
 _CONFIG = "version config changed_by changed_at"
 
 DOCUMENTS: Mapping[str, Document] = {
@@ -77,6 +76,7 @@ DOCUMENTS: Mapping[str, Document] = {
     "users reset-mfa": _of(_USER),
     "audit search": _of(_RECORD, each="records"),
     "audit tail": _of(_RECORD),
+    "audit ask": _of(_RECORD, each="records"),
     "doctor": _of("name state detail next_step", each="checks"),
     "preflight": _of("name state detail next_step items", each="checks"),
     "help": _of("topic entries"),

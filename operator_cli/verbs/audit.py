@@ -50,6 +50,17 @@ SourceOption = Annotated[
     str | None, typer.Option("--source-ip", metavar="ADDRESS", help="Where the call came from.", show_default=False)
 ]
 KeyOption = Annotated[str | None, typer.Option("--key-id", metavar="KEY_ID", help="The id of an API key.", show_default=False)]
+ActionOption = Annotated[
+    str | None, typer.Option("--action", metavar="ACTION", help="Such as results_read or config_changed.", show_default=False)
+]
+ResourceOption = Annotated[
+    str | None,
+    typer.Option("--resource", metavar="ID", help="The id of an upload, an analysis, a key or a person.", show_default=False),
+]
+SinceOption = Annotated[str, typer.Option("--since", metavar="WHEN", help="A span such as 30m, 24h or 7d, or a time.")]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", metavar="WHEN", help="The same, for the end (default: now).", show_default=False)
+]
 TextOption = Annotated[
     str | None, typer.Option("--text", metavar="TEXT", help="What stands anywhere in a record, in any case.", show_default=False)
 ]
@@ -58,12 +69,12 @@ TextOption = Annotated[
 @audit.command("search")
 def audit_search(
     context: typer.Context,
-    since: Annotated[str, typer.Option("--since", metavar="WHEN", help="A span such as 30m, 24h or 7d, or a time.")] = "24h",
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="WHEN", help="The same, for the end (default: now).", show_default=False)
-    ] = None,
+    since: SinceOption = "24h",
+    until: UntilOption = None,
     decision: DecisionOption = None,
     principal: PrincipalOption = None,
+    action: ActionOption = None,
+    resource: ResourceOption = None,
     reason: ReasonOption = None,
     request_id: RequestOption = None,
     method: MethodOption = None,
@@ -79,6 +90,7 @@ def audit_search(
 
     \b
     heartmapctl audit search --since 7d --decision deny
+    heartmapctl audit search --since 30d --action config_changed
     heartmapctl audit search --request-id 7b7ad8ab-5f4b-4ab5-b4c3-0ea4dbb6b6a3
     heartmapctl audit search --since 2026-11-30T09:00:00Z --route /keys --method POST --json
     """
@@ -89,6 +101,8 @@ def audit_search(
         until=until and trail.moment("--until", until),
         decision=decision,
         principal=principal,
+        action=action,
+        resource=resource,
         reason=reason,
         request_id=request_id,
         method=method,
@@ -100,6 +114,53 @@ def audit_search(
     command = options.command(context, environment, as_json)
     with command.service() as (api, _):
         found = trail.search(api, filters, limit)
+    _show(command, found)
+
+
+class Asked(StrEnum):
+    """The names of the questions."""
+
+    WHO_READ = "who-read"
+    LAST_USE = "last-use"
+    CHANGES_BY = "changes-by"
+    REFUSALS_OF = "refusals-of"
+    HISTORY_OF = "history-of"
+    STORY_OF = "story-of"
+
+
+@audit.command("ask")
+def audit_ask(
+    context: typer.Context,
+    question: Annotated[Asked, typer.Argument(metavar="QUESTION", help=f"One of {', '.join(Asked)}.", show_default=False)],
+    about: Annotated[str, typer.Argument(metavar="ID", help="What it is about.", show_default=False)],
+    since: SinceOption = "30d",
+    until: UntilOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the audit trail a question that it has a name for.
+
+    \b
+    who-read ANALYSIS_ID    who was given the results of this analysis
+    last-use KEY_ID         when this key was last used, for what and from where
+    changes-by PRINCIPAL    what this person or program changed
+    refusals-of PRINCIPAL   what they were refused
+    history-of ID           what happened to this upload, analysis, key or person
+    story-of REQUEST_ID     what came of this call, from the gateway to the worker
+
+    \b
+    heartmapctl audit ask who-read 01JEXAMPLE0000000000000000
+    heartmapctl audit ask last-use 01JEXAMPLE0000000000000000 --since 90d
+    heartmapctl audit ask changes-by program:nightly --json
+    """
+    from operator_cli import audit as trail
+    from operator_cli.questions import QUESTIONS, answers
+
+    time = _given(since=trail.moment("--since", since), until=until and trail.moment("--until", until))
+    command = options.command(context, environment, as_json)
+    command.output.note(f"{QUESTIONS[question].text} Since {time['since']}:")
+    with command.service() as (api, _):
+        found = list(answers(api, QUESTIONS[question], about, time))
     _show(command, found)
 
 
@@ -135,7 +196,7 @@ def _given(**filters: str | None) -> dict[str, str]:
 def _show(command: "Command", found: Sequence["Record"]) -> None:
     def show() -> None:
         if found:
-            command.output.table(("TIME", "DECISION", "CALL", "WHO", "REASON", "REQUEST"), [_row(record) for record in found])
+            command.output.table(("TIME", "DECISION", "WHAT", "WHO", "REASON", "REQUEST"), [_row(record) for record in found])
         else:
             command.output.note("No records.")
 
@@ -143,13 +204,13 @@ def _show(command: "Command", found: Sequence["Record"]) -> None:
 
 
 def _row(record: Mapping[str, Any]) -> tuple[object, ...]:
-    what = f"{record.get('method')} {record.get('route')}" if record.get("route") else _done(record)
+    what = _done(record) if record.get("action") or not record.get("route") else f"{record.get('method')} {record.get('route')}"
     who = record.get("principal") or record.get("source_ip")
     return (record.get("time"), record.get("decision"), what, who, record.get("reason"), record.get("request_id"))
 
 
 def _done(record: Mapping[str, Any]) -> str:
-    about = record.get("subject") or record.get("key_id")
+    about = record.get("resource") or record.get("subject") or record.get("key_id")
     words = (record.get("stream"), record.get("action"), about)
     return " ".join(str(word) for word in words if word)
 

@@ -14,9 +14,16 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from typer.testing import CliRunner, Result
 
+from heartmap_service.audit import ACTIONS as SERVICE_ACTIONS
+from lambda_audit.lines import FIELDS
+from lambda_keys.calls import ACTIONS as KEY_ACTIONS
+from lambda_users.handler import ACTIONS as USER_ACTIONS
 from operator_cli import audit
 from operator_cli.errors import WrongUse
+from operator_cli.json_fields import DOCUMENTS
 from operator_cli.main import app
+from operator_cli.questions import CHANGES, QUESTIONS
+from operator_cli.verbs.audit import Asked
 
 
 def record(**changes: Any) -> dict[str, Any]:
@@ -51,6 +58,8 @@ def test_every_filter_is_asked_for_by_its_name(trail: Any) -> None:
         "decision": "deny",
         "principal": "arn:aws:iam::123456789012:role/a+b",
         "reason": "not_permitted",
+        "action": "results_read",
+        "resource": "01JD0000000000000000000000",
         "request_id": "r1",
         "method": "GET",
         "route": "/analyses/{analysis_id}",
@@ -85,6 +94,74 @@ def test_a_line_says_what_who_and_why(trail: Any, reply: Any) -> None:
     first, second = (line.split("\t") for line in run("search").stdout.splitlines())
     assert first[1:5] == ["deny", "PATCH /users", "7ea23147", "not_permitted"]
     assert second[1:5] == ["allow", "keys create 01J", "7ea23147", "created"]
+
+
+def test_a_record_of_the_service_is_told_by_what_was_done_to_what(trail: Any, reply: Any) -> None:
+    read = record(stream="service", method="GET", route="/analyses/{analysis_id}/results", action="results_read", resource="01JD")
+    trail.routes["GET", "/audit"] = reply(200, {"records": [read]})
+    (line,) = run("search").stdout.splitlines()
+    assert line.split("\t")[2] == "service results_read 01JD"
+
+
+def test_the_fields_of_a_record_are_those_that_the_service_shows() -> None:
+    assert set(DOCUMENTS["audit search"].fields) == {"stream", *FIELDS}
+
+
+# ---- Questions ----
+
+SERVICE: dict[str, Any] = {"stream": "service", "decision": "allow", "reason": "done"}
+
+
+@pytest.mark.parametrize(
+    ("question", "asked_for", "answer", "others"),
+    [
+        (
+            "who-read",
+            {"resource": "X", "decision": "allow"},
+            [SERVICE | {"action": "results_read", "files": 3}, SERVICE | {"action": "analysis_started", "files": 2}],
+            [SERVICE | {"action": "analysis_read"}, {"stream": "worker", "action": "analysis_succeeded", "files": 3}, {}],
+        ),
+        (
+            "last-use",
+            {"key_id": "X", "decision": "allow"},
+            [{"decision": "allow", "reason": "allowed", "request_id": "newest"}],
+            [{"decision": "allow", "request_id": "older"}, {"stream": "keys", "action": "create"}],
+        ),
+        (
+            "changes-by",
+            {"principal": "X", "decision": "allow"},
+            [SERVICE | {"action": "config_changed", "changes": ["min_genes"]}, {"stream": "users", "action": "change"}],
+            [SERVICE | {"action": "config_read"}, {"stream": "users", "action": "list"}, {}],
+        ),
+        ("refusals-of", {"principal": "X", "decision": "deny"}, [{}, SERVICE | {"action": "uploads_listed"}], []),
+        ("history-of", {"resource": "X"}, [{}, {"stream": "worker", "action": "analysis_failed"}], [{"stream": "audit"}]),
+        ("story-of", {"request_id": "X"}, [{}, {"stream": "worker"}], []),
+    ],
+)
+def test_a_question_is_answered_by_the_records_that_answer_it(
+    trail: Any, reply: Any, question: str, asked_for: dict[str, str], answer: list[Any], others: list[Any]
+) -> None:
+    pages = [
+        {"records": [record(**one) for one in answer], "next_cursor": "1.0"},
+        {"records": [record(**one) for one in others]},
+    ]
+    trail.routes["GET", "/audit"] = lambda request: reply(200, pages.pop(0))
+    found = json.loads(run("ask", question, "X", "--json").stdout)["records"]
+    assert found == [record(**one) for one in answer]
+    sent = asked(trail)
+    assert {name: sent[name] for name in asked_for} == asked_for
+    assert (datetime.now(UTC) - datetime.fromisoformat(sent["since"])).days == 30
+
+
+def test_every_question_that_can_be_asked_has_an_answer() -> None:
+    assert {str(one) for one in Asked} == set(QUESTIONS)
+    assert run("ask", "who-is-it", "X").exit_code == 2
+
+
+def test_the_actions_that_change_something_are_actions_that_there_are() -> None:
+    assert {*SERVICE_ACTIONS.values(), *KEY_ACTIONS.values(), *USER_ACTIONS.values()} >= CHANGES
+    reading = ("read", "listed", "list", "continued")
+    assert {one for one in SERVICE_ACTIONS.values() if not one.endswith(reading)} == {one for one in CHANGES if "_" in one}
 
 
 @pytest.mark.parametrize(("span", "seconds"), [("90s", 90), ("30m", 1800), ("24h", 86400), ("7d", 604800)])
