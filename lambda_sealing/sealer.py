@@ -82,7 +82,8 @@ class Sealer:
             return None
         # Within a run nothing comes late.
         begin = last.until - LATE if again else last.until
-        read = self._reader.read(begin, last.until, min(horizon, last.until + LONGEST), last.known)
+        longest = LONGEST if last.sequence else BEFORE_THE_FIRST
+        read = self._reader.read(begin, last.until, min(horizon, last.until + longest), last.known)
         lines = [line for _, line in sorted((_order(line), line) for line in read.lines)]
         sealed = self._seal(last, lines, read.until)
         self._last = self._after(sealed)

@@ -47,6 +47,7 @@ SOURCES = {
     "api": (*DEPLOYED, "heartmap_service"),
     "worker": (*DEPLOYED, "heartmap_service"),
     "edge": DEPLOYED,
+    "scheduler": (*DEPLOYED, "lambda_sealing"),
 }
 
 app = typer.Typer(
@@ -203,7 +204,7 @@ def start_processes(supervisor: Supervisor, outputs: dict[str, Any], ports: Port
     before = json.loads(file.read_text()) if file.exists() else {}
     now = {name: fingerprint(sources, outputs) for name, sources in SOURCES.items()}
     running = supervisor.pids()
-    with step("Starting login, API, worker and edge"):
+    with step("Starting login, API, worker, edge and scheduler"):
         for name in SOURCES:
             if name not in running or before.get(name) != now[name]:
                 supervisor.start_program(name)

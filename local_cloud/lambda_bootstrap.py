@@ -1,7 +1,8 @@
 """The inside of a Lambda execution environment: imports the deployed handler and answers events, one at a time.
 
-Started by lambda_runtime with an isolated interpreter (``-I -S``), so that nothing but the standard library and the deployed zip
-can be imported. Its two arguments are file descriptors: events arrive as lines of JSON on the first, results leave on the second.
+Started by lambda_runtime with an isolated interpreter (``-I -S``), so that nothing but the standard library, the deployed zip and
+the AWS SDK can be imported. Its first two arguments are file descriptors: events arrive as lines of JSON on the first, results
+leave on the second. The third is the directory with the SDK.
 The standard streams belong to the handler. Standard library only, for the same reason.
 """
 
@@ -39,6 +40,7 @@ def main() -> int:
         replies.flush()
 
     sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
+    sys.path.append(sys.argv[3])
     module, _, function = os.environ["_HANDLER"].rpartition(".")
     try:
         handler = getattr(importlib.import_module(module.replace("/", ".")), function)

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -28,6 +29,9 @@ import httpx
 from botocore.exceptions import ClientError
 
 BOOTSTRAP = Path(__file__).with_name("lambda_bootstrap.py")
+
+# The AWS SDK, which Lambda's own runtime has: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
+SDK = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
 
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html, Init phase
 INIT_SECONDS = 10.0
@@ -138,6 +142,22 @@ def _unpack(data: bytes, directory: Path) -> Path:
     return target
 
 
+def _with_sdk(code: Path) -> Path:
+    """A directory beside the code from which the AWS SDK can be imported, and nothing else of this environment."""
+    directory = code.parent / "sdk"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    for name in SDK:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise FunctionUnusable(f"The AWS SDK lacks {name}: install the dependencies again.")
+        origin = Path(spec.origin)
+        found = origin.parent if origin.name == "__init__.py" else origin
+        link = directory / found.name
+        if not link.is_symlink():
+            link.symlink_to(found)
+    return directory
+
+
 class LambdaRuntime:
     """Calls the function. ``log`` takes each line that the function prints, and what the platform itself has to say."""
 
@@ -225,7 +245,16 @@ class _Environment:
         replies_in, replies_out = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", "-u", str(BOOTSTRAP), str(events_in), str(replies_out)),
+                *(
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    "-u",
+                    str(BOOTSTRAP),
+                    str(events_in),
+                    str(replies_out),
+                    str(_with_sdk(function.code)),
+                ),
                 env=variables(function),
                 cwd=function.code,
                 pass_fds=(events_in, replies_out),

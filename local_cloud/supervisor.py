@@ -56,6 +56,7 @@ def programs(state: Path, ports: Ports) -> dict[str, list[str]]:
         "api": module("local_cloud.ecs_agent", *at, "--service", "api_service", "--port", str(ports.api)),
         "worker": module("local_cloud.ecs_agent", *at, "--service", "worker_service"),
         "edge": module("local_cloud.edge", *at, "--port", str(ports.edge)),
+        "scheduler": module("local_cloud.scheduler", *at),
     }
 
 

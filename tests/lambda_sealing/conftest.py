@@ -1,6 +1,7 @@
 """An emulated AWS with the log groups, the audit bucket and the signing key; and chains of records, sealed without one."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -11,16 +12,17 @@ from lambda_authorizer.audit_chain import Chain
 from lambda_sealing import config
 from lambda_sealing.handler import Sealing
 
-NOW = 1_764_500_400_000
-"""Milliseconds since the epoch, as all times here."""
 MINUTE = 60_000
+"""Milliseconds, as all times here."""
+# CloudWatch Logs takes no lines that are older than two weeks or of the future.
+NOW = (int(time.time() * 1000) - 10 * 24 * 60 * MINUTE) // MINUTE * MINUTE
 GROUPS = ("/aws/lambda/heartmap-local-authorizer", "/heartmap/local/api", "/aws/lambda/heartmap-local-sealing")
 BUCKET = "heartmap-local-audit"
 
 
-def record(chain: Chain, time: int, **fields: Any) -> str:
+def record(chain: Chain, moment: int, **fields: Any) -> str:
     """The next record of a writer."""
-    told = {"event": "authorization", "version": 2, "time": time, "decision": "allow", "request_id": "r"} | fields
+    told = {"event": "authorization", "version": 2, "time": moment, "decision": "allow", "request_id": "r"} | fields
     return chain.close(json.dumps(told, separators=(",", ":"))[:-1])
 
 
@@ -54,7 +56,7 @@ class Cloud:
     def run(self) -> int:
         return self.sealing().run()
 
-    def keys(self) -> list[str]:
+    def put(self) -> list[str]:
         listed = self.s3.list_object_versions(Bucket=self.bucket).get("Versions", [])
         return sorted(each["Key"] for each in listed)
 
