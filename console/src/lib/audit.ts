@@ -12,6 +12,8 @@ export interface AuditRecord {
   method?: string | null;
   route?: string | null;
   action?: string | null;
+  /** The id of what it is about: an upload, an analysis, a key or a person. */
+  resource?: string | null;
   principal?: string | null;
   key_id?: string | null;
   [field: string]: unknown;
@@ -29,6 +31,8 @@ export const FILTERS = [
   "decision",
   "reason",
   "principal",
+  "action",
+  "resource",
   "method",
   "route",
   "source_ip",
@@ -42,6 +46,8 @@ export const FILTER_LABELS: Record<Filter, string> = {
   decision: "Decision",
   reason: "Reason",
   principal: "Principal",
+  action: "Action",
+  resource: "Resource",
   method: "Method",
   route: "Route",
   source_ip: "Source address",

@@ -96,6 +96,17 @@ test("somebody is found by the address, and named by it", async () => {
   await waitFor(() => expect(audit().at(-1)?.query.get("principal")).toBe("subject-of-ben"));
 });
 
+test("a record of the service says what was done to what, and either narrows the search", async () => {
+  const read = { stream: "service", action: "results_read", resource: "01JD0000000000000000000000", files: 3 };
+  const audit = page(() => ({ records: [record(1, read), record(2, { action: null })] }));
+  const table = within(await screen.findByRole("table", { name: "Records" }));
+  expect(table.getByRole("link", { name: "Only Action results_read" })).toBeTruthy();
+  // The route is said where nothing says what was done.
+  expect(table.getAllByRole("link", { name: /^Only Route/ })).toHaveLength(1);
+  fireEvent.click(table.getByRole("link", { name: "Only Resource 01JD0000000000000000000000" }));
+  await waitFor(() => expect(audit().at(-1)?.query.get("resource")).toBe("01JD0000000000000000000000"));
+});
+
 test("a record says everything, and what its reason means, as text", async () => {
   const name = "<img src=x onerror=alert(1)>";
   page(() => ({ records: [record(1, { name })] }));

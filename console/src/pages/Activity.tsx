@@ -224,9 +224,18 @@ function Records({
               value: (record) => whatOf(record),
               cell: (record) => (
                 <span className="row what">
-                  {record.action && <span>{`${record.stream}: ${record.action}`}</span>}
-                  {link("method", record.method)}
-                  {link("route", record.route)}
+                  {record.action ? (
+                    <>
+                      <span>{`${record.stream}:`}</span>
+                      {link("action", record.action)}
+                      {link("resource", record.resource, record.resource && nameOf(record.resource))}
+                    </>
+                  ) : (
+                    <>
+                      {link("method", record.method)}
+                      {link("route", record.route)}
+                    </>
+                  )}
                 </span>
               ),
             },
@@ -251,5 +260,5 @@ function Records({
 }
 
 function whatOf(record: AuditRecord): string {
-  return [record.action, record.method, record.route].filter(Boolean).join(" ");
+  return (record.action ? [record.action, record.resource] : [record.method, record.route]).filter(Boolean).join(" ");
 }

@@ -14,10 +14,22 @@ import { Button, Field, Select } from "../../ui";
 
 const CUSTOM = "custom";
 const ANY = "any";
-const MORE: readonly Filter[] = ["principal", "reason", "route", "method", "source_ip", "key_id", "request_id"];
+const MORE: readonly Filter[] = [
+  "principal",
+  "action",
+  "resource",
+  "reason",
+  "route",
+  "method",
+  "source_ip",
+  "key_id",
+  "request_id",
+];
 
 const HINTS: Partial<Record<Filter, string>> = {
   principal: "an e-mail address, a subject, or program:NAME",
+  action: "such as results_read",
+  resource: "the id of an upload, an analysis, a key or a person",
   reason: "such as not_permitted",
   route: "such as /analyses/{analysis_id}",
   method: "such as POST",
