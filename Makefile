@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help local local-down test lint bench docs pictures lock posture secrets hooks clean
+.PHONY: help local local-down test lint bench docs pictures lock posture prove secrets hooks clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +83,9 @@ lock: .venv/.installed ## compile the requirements files, with hashes, from thei
 
 posture: .venv/.installed $(SCANNERS) $(PAGE) ## what the scanners, the audits and our own controls say, in one table; exit 1 on what nothing explains
 	@$(BIN)/python -W ignore -m posture check
+
+prove: .venv/.installed ## prove that what is deployed is isolated: dev and prod in an emulated AWS, or EXPORT=file of `pulumi stack export`
+	@$(BIN)/python -W ignore -m posture.proof $(if $(EXPORT),'$(EXPORT)')
 
 # Kinds that make noise and find nothing here: words like "password" in code, addresses, services that nobody has here.
 NO_SECRETS := Keyword IPPublic Cloudant IbmCloudIam IbmCosHmac Softlayer Artifactory

@@ -31,6 +31,15 @@ def imported(statements: list[Statement]) -> set[str]:
     }
 
 
+def named_beside(stack: Stack) -> list[str]:
+    """What the settings let tasks read beside this account, for the report."""
+    return sorted(
+        resource
+        for endpoint in stack.of("ec2/vpcEndpoint:VpcEndpoint")
+        for resource in imported(parse(endpoint.title, endpoint.get("policy") or _DEFAULT))
+    )
+
+
 def check(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
     """Every endpoint is of a service that is meant, and bound to this account on both sides."""
     for endpoint in stack.of("ec2/vpcEndpoint:VpcEndpoint"):

@@ -569,6 +569,25 @@ RIGHTS = (
     Mutation("a role may change a key's policy", "rights", "Policy/rotation [Added]", _more("rotation", "kms:Put*")),
     Mutation("a role may open a bucket", "rights", "Policy/api-task [Added]", _more("api-task", "s3:Put*")),
     Mutation(
+        "a bucket's policy lets a role write the policy",
+        "rights",
+        "BucketPolicy/results [Added]",
+        with_statement(
+            "BucketPolicy/results",
+            {
+                "Principal": {"AWS": "arn:aws:iam::123456789012:role/heartmap-dev-api-task"},
+                "Action": "s3:PutBucketPolicy",
+                "Resource": "*",
+            },
+        ),
+    ),
+    Mutation(
+        "another role may sign seals",
+        "rights",
+        "Policy/audit-search [Added]",
+        _more("audit-search", "kms:Sign", "arn:aws:kms:*:123456789012:key/*"),
+    ),
+    Mutation(
         "people may be administered by another function",
         "rights",
         "Policy/audit-search [Added]",

@@ -130,11 +130,11 @@ def draw(stack: Stack) -> str:
     )
     barred = (
         '<path class="bar" d="M40 222 V500 H655 V458"/>'
-        '<text class="no" x="300" y="494">✕ no rule, list entry, route or address lets anything in</text>'
-        '<path class="bar" d="M830 458 V500 H1130"/>'
+        '<text class="no" x="120" y="494">✕ no rule, list entry, route or address lets anything in</text>'
+        '<path class="bar" d="M830 458 V500 H1096"/>'
         '<text class="no" x="850" y="494">✕ nor out, to any other address</text>'
-        '<path class="bar" d="M60 222 V530 H1050 V458"/>'
-        '<text class="no" x="300" y="524">✕ no policy lets in who is not of this account, and none without TLS</text>'
+        '<path class="bar" d="M60 222 V530 H1130 V458"/>'
+        '<text class="no" x="120" y="524">✕ no policy lets in who is not of this account, and none without TLS</text>'
     )
     title = f"What reaches what in the stack {stack.name}"
     return (

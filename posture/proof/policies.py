@@ -81,7 +81,7 @@ def _statement(place: str, one: dict[str, Any]) -> Statement:
         one["Effect"] == "Allow",
         None if who is None else tuple(_principals(place, who)),
         "NotPrincipal" in one,
-        tuple(str(action).lower() for action in listed(one.get("Action", one.get("NotAction")))),
+        tuple(str(action).lower() for action in listed(one["Action"] if "Action" in one else one["NotAction"])),
         "NotAction" in one,
         # A trust policy is about the role that it belongs to, and names no resource.
         tuple(map(str, listed(one.get("Resource", one.get("NotResource", "*"))))),

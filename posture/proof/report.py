@@ -1,7 +1,10 @@
 """What a proof found, as text."""
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
+from posture.proof import endpoints
+from posture.proof import specification as spec
 from posture.proof.findings import PROPERTIES, Counterexample
 from posture.proof.proving import Proof
 
@@ -20,6 +23,9 @@ def lines(proof: Proof) -> Iterator[str]:
         yield f"{' ' * _WIDTH}{number} {'REFUSED' if broken else 'proved '} {meaning}"
         for one in broken:
             yield from _counterexample(one)
+    read = [name for name in endpoints.named_beside(stack) if not fnmatchcase(name, spec.IMAGE_LAYERS.format(partition="*"))]
+    if read:
+        yield f"{' ' * _WIDTH}named to be read beside this account: {', '.join(read)}"
 
 
 def _counterexample(one: Counterexample) -> Iterator[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import z3
 
+from posture.proof import data
 from posture.proof import specification as spec
 from posture.proof.exported import NotUnderstood, Resource, Stack
 from posture.proof.findings import Counterexample
@@ -72,6 +73,7 @@ def _request_of(identity: Identity, stack: Stack) -> Request:
 
 def nobody_widens(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
     """No identity may do what makes rights, but for what the specification names."""
+    granted = _granted(stack)
     for identity in identities(stack):
         exempts = spec.EXEMPT.get(identity.name, ())
 
@@ -81,20 +83,27 @@ def nobody_widens(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
                 resources = [one.format(partition=stack.partition, account=stack.account) for one in exempt.resources]
                 yield none_of(all_of(request.like(ACTION, *exempt.actions), request.like(RESOURCE, *resources)))
 
-        for statement, example in allowed(identity.statements, _request_of(identity, stack), situation, solver):
+        for statement, example in allowed([*identity.statements, *granted], _request_of(identity, stack), situation, solver):
             passes = example.get(ACTION) == "iam:passrole"
             what = f"{identity.title} may {'pass a role' if passes else 'make rights that nobody gave'}"
             yield Counterexample("rights", statement.title, what, (identity.name, example[ACTION], example[RESOURCE]), example)
 
 
-def _direct(key: Resource) -> list[Statement]:
-    """What a key's policy says by itself. What it leaves to the account's IAM gives nobody anything."""
+def _leaves_it_to_iam(statement: Statement) -> bool:
+    """Whether a policy of a resource names the account alone, which by itself gives no role of it anything."""
+    who = statement.principals or ()
+    return statement.allow and all(kind == "AWS" and (name.endswith(":root") or name.isdigit()) for kind, name in who)
 
-    def leaves_it_to_iam(statement: Statement) -> bool:
-        who = statement.principals or ()
-        return statement.allow and all(kind == "AWS" and (name.endswith(":root") or name.isdigit()) for kind, name in who)
 
-    return [statement for statement in read(key, "policy") if not leaves_it_to_iam(statement)]
+def _granted(stack: Stack) -> list[Statement]:
+    """What the policies of resources give to roles. Who takes a role is another question, see nobody_takes_a_role."""
+    trusts = {role.title for role in stack.of("iam/role:Role")}
+    return [
+        statement
+        for policy in data.policies(stack)
+        for statement in policy
+        if statement.allow and statement.place not in trusts and not _leaves_it_to_iam(statement)
+    ]
 
 
 def keys_have_purposes(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
@@ -113,7 +122,8 @@ def keys_have_purposes(stack: Stack, solver: Solver) -> Iterator[Counterexample]
 
             request = _request_of(identity, stack)
             request.fix(RESOURCE, key.arn)
-            for statement, example in allowed([*identity.statements, *_direct(key)], request, situation, solver):
+            direct = [statement for statement in read(key, "policy") if not _leaves_it_to_iam(statement)]
+            for statement, example in allowed([*identity.statements, *direct], request, situation, solver):
                 how = "beyond what binds it" if use else "which is of another purpose"
                 what = f"{identity.title} may use {key.title}, {how}"
                 yield Counterexample("rights", statement.title, what, (identity.name, example[ACTION], key.title), example)

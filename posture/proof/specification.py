@@ -61,7 +61,9 @@ KEYS: Mapping[str, tuple[KeyUse, ...]] = {
     "token": _FUNCTION,
     "key-administration": _FUNCTION,
     "user-administration": _FUNCTION,
-    "audit-search": _FUNCTION,
+    # The audit bucket is under the key of the logs.
+    "audit-search": (*_FUNCTION, KeyUse("logs", (_BY_S3,))),
+    "sealing": (KeyUse("data"), KeyUse("signing"), KeyUse("logs", (_BY_S3,))),
     "rotation": (KeyUse("secrets"),),
     "malware-scan": (KeyUse("data", (_BY_S3,)),),
     "bastion": (KeyUse("logs", (_SESSION, _BY_S3)),),

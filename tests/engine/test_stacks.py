@@ -11,6 +11,9 @@ import httpx
 import pytest
 
 from posture.controls.page import PAGE, read
+from posture.proof import mutations, report
+from posture.proof.exported import parse
+from posture.proof.proving import prove
 from posture.scanners import prowler
 from posture.scanners.results import stale, unexplained
 
@@ -67,6 +70,23 @@ def about(*stacks: str) -> Callable[[Any], Any]:
         return test
 
     return mark
+
+
+@pytest.fixture(scope="module")
+def exported(engine: Any, first: Any) -> str:
+    """What `pulumi stack export` would write of the stack as it stands."""
+    return json.dumps({"deployment": engine.run("print(json.dumps(deployment.select().export_stack().deployment))")})
+
+
+@about("dev", "prod")
+def test_isolation_is_proved_of_what_was_deployed(exported: str) -> None:
+    proof = prove(parse(exported))
+    assert not proof.counterexamples, "\n".join(report.lines(proof))
+
+
+@about("dev")
+def test_the_proof_refuses_each_change_of_one_thing(exported: str) -> None:
+    assert list(mutations.unnoticed(exported)) == []
 
 
 @about("prod")
