@@ -1,6 +1,8 @@
 import json
+import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,7 +158,7 @@ def test_the_trail_and_its_log_group_are_protected_where_deletion_is_not_easy(pr
 
 def test_an_alarm_of_this_stack_and_nobody_else_may_speak_on_the_topic(plan: Any) -> None:
     policy = statements(plan.one("sns/topicPolicy:TopicPolicy", "alarms").inputs["policy"])
-    assert policy.keys() == {"TlsOnly", "Alarms"}
+    assert policy.keys() == {"TlsOnly", "Alarms", "Budget"}
     assert (policy["TlsOnly"]["Effect"], policy["TlsOnly"]["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     speaker = policy["Alarms"]
     assert (speaker["Principal"], speaker["Action"]) == ({"Service": ["cloudwatch.amazonaws.com"]}, ["sns:Publish"])
@@ -166,6 +168,33 @@ def test_an_alarm_of_this_stack_and_nobody_else_may_speak_on_the_topic(plan: Any
     alarms = [f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:{alarm.inputs['name']}" for alarm in plan.of(ALARM)]
     assert all(fnmatchcase(arn, pattern) for arn in alarms)
     assert not fnmatchcase(f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:other", pattern)
+
+
+def test_of_aws_budgets_only_this_accounts_may_speak_on_the_topic_and_encrypt_for_it(plan: Any) -> None:
+    speaker = statements(plan.one("sns/topicPolicy:TopicPolicy", "alarms").inputs["policy"])["Budget"]
+    assert (speaker["Principal"], speaker["Action"]) == ({"Service": ["budgets.amazonaws.com"]}, ["sns:Publish"])
+    assert speaker["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:budgets::{ACCOUNT}:*"},
+    }
+    (use,) = all_allowed(plan.one("kms/key:Key", "logs").inputs["policy"], "budgets.amazonaws.com")
+    assert use["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert use["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+
+def test_the_topic_hears_what_the_month_costs_and_what_it_is_going_to(prod: Any, run: Callable[..., Any]) -> None:
+    budget = prod.one("budgets/budget:Budget").inputs
+    assert (budget["name"], budget["limitAmount"], budget["limitUnit"], budget["timeUnit"], budget["budgetType"]) == (
+        "heartmap-prod",
+        str(prod.settings.monthly_budget_usd),
+        "USD",
+        "MONTHLY",
+        "COST",
+    )
+    heard = [(one["notificationType"], one["threshold"], one["subscriberSnsTopicArns"]) for one in budget["notifications"]]
+    assert heard == [("ACTUAL", 80, [TOPIC]), ("ACTUAL", 100, [TOPIC]), ("FORECASTED", 100, [TOPIC])]
+    assert {one["comparisonOperator"] for one in budget["notifications"]} == {"GREATER_THAN"}
+    assert run("dev", {"heartmap:monthly_budget_usd": "0"}).of("budgets/budget:Budget") == []
 
 
 def test_only_the_trail_may_say_that_a_file_is_there_and_not_where_alarms_speak(prod: Any) -> None:
@@ -191,10 +220,46 @@ def test_the_address_in_the_settings_hears_of_alarms_and_of_nothing_else(prod: A
 
 # --- alarms
 
+RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
+
+
+def test_each_message_leads_to_the_section_of_the_runbook_that_says_what_to_do(plan: Any, run: Callable[..., Any]) -> None:
+    sections = set(re.findall(r"^## (\S+)$", RUNBOOK.read_text(), re.MULTILINE))
+    alarms = watched(plan)
+    assert {*alarms, "budget"} - sections == set()
+    for name, alarm in alarms.items():
+        assert alarm["name"] == f"heartmap-{plan.stack}-{name}"
+        assert alarm["alarmDescription"].endswith(f". Runbook: docs/runbook.md#{name}")
+        assert len(alarm["alarmDescription"]) <= 1024
+    if plan.stack == "dev":
+        elsewhere = run("dev", {"heartmap:runbook": "https://wiki.example.org/heartmap"})
+        assert all("https://wiki.example.org/heartmap#" in alarm["alarmDescription"] for alarm in watched(elsewhere).values())
+
 
 def watched(plan: Any) -> dict[str, dict[str, Any]]:
     """The alarms that call somebody, by what they are on."""
     return {alarm.name: alarm.inputs for alarm in plan.of(ALARM) if TOPIC in alarm.inputs["alarmActions"]}
+
+
+def test_whoever_takes_the_role_for_emergencies_or_is_refused_it_is_heard_of(prod: Any) -> None:
+    counted = prod.one(FILTER, "break-glass-used").inputs
+    assert counted["logGroupName"] == prod.one("cloudwatch/logGroup:LogGroup", "audit-trail").inputs["name"]
+    assert watched(prod)["break-glass-used"]["threshold"] == 1
+    role = "role/heartmap-prod-break-glass"
+    call = {"eventSource": "sts.amazonaws.com", "eventName": "AssumeRole"}
+    taken = call | {"requestParameters": {"roleArn": f"arn:aws:iam::{ACCOUNT}:{role}"}}
+    refused = call | {
+        "errorCode": "AccessDenied",
+        "errorMessage": f"is not authorized to perform it on arn:aws:iam::{ACCOUNT}:{role}",
+    }
+    other = call | {"requestParameters": {"roleArn": f"arn:aws:iam::{ACCOUNT}:role/heartmap-prod-authorizer"}}
+    read = {
+        "eventSource": "iam.amazonaws.com",
+        "eventName": "GetRole",
+        "requestParameters": {"roleName": "heartmap-prod-break-glass"},
+    }
+    heard = [matches(counted["pattern"], json.dumps(one)) for one in (taken, refused, other, read)]
+    assert heard == [True, True, False, False]
 
 
 def test_every_change_alarm_counts_the_trails_records_and_acts_on_the_first(prod: Any) -> None:
