@@ -14,8 +14,8 @@ MODULES = {
     "lambda_api": ("__init__", "admission", "answering", "answers", "audit", "config", "members", "requests"),
     "lambda_authorizer": (
         *("__init__", "access_policy", "api_keys", "assertion", "audit_chain", "audit_fields", "aws"),
-        *("bounded", "bounded_http", "encoding", "environment", "events", "peppers", "policy", "problems"),
-        *("reasons", "secret_store", "signature"),
+        *("bounded", "bounded_http", "encoding", "environment", "events", "lock_outs", "peppers", "policy"),
+        *("problems", "reasons", "secret_store", "signature"),
     ),
 }
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,6 +81,13 @@ class Rotation:
         steps[name](token)
         _say(name, "done")
 
+    def at_once(self) -> None:
+        """All steps, for whoever rotates a secret that Secrets Manager does not. Raises as ``step`` does."""
+        token = str(uuid.uuid4())
+        self._create(token)
+        self._set(token)
+        self._finish(token)
+
     def _create(self, token: str) -> None:
         """Make the new value, once: another try goes on with the one that is there."""
         if self._value(PENDING, token) is None:
@@ -130,7 +138,12 @@ class Rotation:
                 raise RotationFailed("the service would refuse what the new secret signs") from None
 
     def _finish(self, token: str) -> None:
-        """Make the pending version the current one, which authorizers read within five minutes."""
+        """Make the pending version the current one, which authorizers read within five minutes.
+
+        Not when the peppers are others by now: the pending version has those of when it was made, and keys would be lost.
+        """
+        if keys.without_keys(self._pending(token)) != keys.without_keys(self._current()):
+            raise RotationFailed("the peppers were rotated meanwhile: the keys are rotated with a new version")
         described = self._secrets.describe_secret(SecretId=self._configuration.secret_arn)
         before = next(version for version, stages in described["VersionIdsToStages"].items() if CURRENT in stages)
         self._test(token)

@@ -7,6 +7,7 @@ with what the rotation before wrote verifies what this one signs, and a process 
 import base64
 import json
 import secrets as random
+from typing import Any
 
 from lambda_authorizer.assertion import KEY_BYTES, Keys
 from lambda_authorizer.secret_store import parse
@@ -41,6 +42,12 @@ def service_document(before: str, after: str) -> str:
     signed = old["current_assertion_key"]
     keys = {signed: old["assertion_keys"][signed], **new["assertion_keys"]}
     return json.dumps({"assertion_keys": keys}, sort_keys=True)
+
+
+def without_keys(secret: str) -> dict[str, Any]:
+    """What of the secret a rotation of the keys leaves as it is: the peppers."""
+    content = json.loads(secret)
+    return {name: value for name, value in content.items() if name not in ("assertion_keys", "current_assertion_key")}
 
 
 def signing_keys(secret: str) -> Keys:

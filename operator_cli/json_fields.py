@@ -79,6 +79,14 @@ DOCUMENTS: Mapping[str, Document] = {
     "audit ask": _of(_RECORD, each="records"),
     "doctor": _of("name state detail next_step", each="checks"),
     "preflight": _of("name state detail next_step items", each="checks"),
+    "operate break-glass": _of("role user reason expires_at exit_code"),
+    "operate teardown": _of("environment account destroyed data_destroyed holds kept told done"),
+    "operate backup-key": _of("recipient identity"),
+    "operate backup": _of("at files encrypted output"),
+    "operate verify": _of("files at faults"),
+    "operate restore": _of("restored people not_restored"),
+    "operate rotate": _of("rotated changed before certificates keys version"),
+    "operate lock-out": _of("who subject keys within_seconds"),
     "help": _of("topic entries"),
 }
 """`api` is not here: its document is the service's answer as it is."""

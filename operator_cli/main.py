@@ -17,6 +17,7 @@ from operator_cli.verbs import (
     data,
     doctor,
     keys,
+    operate,
     preflight,
     raw,
     session,
@@ -111,7 +112,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"terminal_width": 80},
 )
-for module in (session, data, analyses, config, keys, users, audit, console, tunnel, raw, doctor, preflight, topics):
+for module in (session, data, analyses, config, keys, users, audit, console, tunnel, raw, doctor, preflight, operate, topics):
     app.add_typer(module.app)
 
 

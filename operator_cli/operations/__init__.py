@@ -1,0 +1,1 @@
+"""What an operator does to a stack with AWS credentials of their own, beside the API."""

@@ -1,0 +1,255 @@
+"""Rotations: somebody calls all the time while they run, and nobody is refused."""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from lambda_authorizer import api_keys, assertion, peppers, secret_store
+from lambda_authorizer.api_keys import KeyTable, KeyVerifier
+from lambda_authorizer.aws import Aws
+from lambda_authorizer.reasons import Fault, Refused
+from lambda_authorizer.secret_store import ManagedSecrets, parse
+from operator_cli.errors import CliError
+from operator_cli.operations import rotate
+from operator_cli.operations.rotate import Secret
+from tests.operator_cli.operations.conftest import Deployed, behind_a_gateway
+
+SETTLE = 0.6
+"""Seconds, where functions read the secret again after half of it."""
+
+
+def quiet(_: str) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _functions_read_the_secret_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secret_store, "MAX_AGE", SETTLE / 2)
+    monkeypatch.setattr(api_keys, "MAX_AGE", 0.05)
+
+
+class Callers:
+    """Authorizers, each of which began at another time, and programs that call them all the time."""
+
+    def __init__(self, stack: Deployed, keys: list[str], now: Callable[[], float] = time.time) -> None:
+        self._keys, self._now = keys, now
+        self.refusals: list[str] = []
+        self.calls = 0
+        aws = Aws(endpoint=stack.endpoint, own_addresses=False)
+        arn = stack.client("secretsmanager").describe_secret(SecretId=stack.secret)["ARN"]
+        self._secrets = [ManagedSecrets(arn, aws) for _ in range(2)]
+        table = KeyTable(stack.output("api_keys_table"), aws)
+        self._verifiers = [KeyVerifier(table, secrets, environment="local") for secrets in self._secrets]
+        # A function of the API that makes keys, by what it knows of the secret.
+        self._stack, self._made = stack, 0
+
+    def call(self) -> None:
+        for verifier, secrets in zip(self._verifiers, self._secrets, strict=True):
+            for key in self._keys:
+                self.calls += 1
+                try:
+                    verifier.verify(key, region="us-east-1", now=self._now(), deadline=time.monotonic() + 2)
+                except (Refused, Fault) as refusal:
+                    self.refusals.append(str(refusal))
+            self._make(secrets)
+
+    def _make(self, secrets: ManagedSecrets) -> None:
+        if self._made >= 12:
+            return
+        self._made += 1
+        key_id = f"MADE{self._made:04}"
+        pepper = secrets.get(now=self._now(), deadline=time.monotonic() + 2).api_key_pepper
+        key = f"hm_local_{key_id}_{'s' * 43}"
+        self._stack.put(
+            "api-keys",
+            public_id={"S": key_id},
+            principal={"S": "program:made"},
+            digest={"S": api_keys.digest(key, pepper)},
+            peppers={"S": peppers.name(pepper)},
+        )
+        self._keys.append(key)
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        ended = threading.Event()
+
+        def run() -> None:
+            while not ended.is_set():
+                self.call()
+                # Keys are made throughout, not in the first moment.
+                ended.wait(0.05)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+
+
+def unnamed(stack: Deployed, key_id: str) -> str:
+    """A key as it was made before peppers had names."""
+    key = stack.key(key_id)
+    stack.client("dynamodb").update_item(
+        TableName=stack.output("api_keys_table"), Key={"public_id": {"S": key_id}}, UpdateExpression="REMOVE peppers"
+    )
+    return key
+
+
+def test_no_key_is_refused_while_the_pepper_is_rotated_twice(stack: Deployed) -> None:
+    keys = [stack.key("GOODKEY1"), unnamed(stack, "OLDKEY01")]
+    callers = Callers(stack, keys)
+    stack.put("api-keys", public_id={"S": "locked"})
+    first = stack.pepper()
+    with callers.calling():
+        for _ in range(2):
+            rotate.pepper(stack, tell=quiet, settle=SETTLE)
+        time.sleep(SETTLE)
+    assert (callers.refusals, callers.calls > 100, len(keys) > 10) == ([], True, True)
+    # And each key of each time is good with what is left of the secret, which is no more than they need.
+    content = parse(json.dumps(stack.secret_content()).encode())
+    assert first in content.other_peppers.inner
+    assert (content.other_peppers.following, content.other_peppers.previous) == (None, None)
+    records = {item["public_id"]["S"]: item for item in stack.items("api-keys")}
+    for key in keys:
+        item = records[key.split("_")[2]]
+        api_keys.verify(key, key.split("_")[2], item, pepper=content.api_key_pepper, others=content.other_peppers)
+
+
+def test_what_the_old_pepper_made_is_worth_nothing_afterwards(stack: Deployed) -> None:
+    old = stack.pepper()
+    rotate.pepper(stack, tell=quiet, settle=0)
+    forged = f"hm_local_FORGED01_{'s' * 43}"
+    content = parse(json.dumps(stack.secret_content()).encode())
+    for more in ({}, {"peppers": {"S": peppers.name(old)}}):
+        item = {"public_id": {"S": "FORGED01"}, "digest": {"S": api_keys.digest(forged, old)}, "principal": {"S": "x"}, **more}
+        with pytest.raises((Refused, Fault)):
+            api_keys.verify(forged, "FORGED01", item, pepper=content.api_key_pepper, others=content.other_peppers)
+
+
+def test_a_pepper_that_no_key_needs_is_forgotten(stack: Deployed) -> None:
+    rotate.pepper(stack, tell=quiet, settle=0)
+    assert stack.secret_content().keys() == {"api_key_pepper", "assertion_keys", "current_assertion_key"}
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_an_interrupted_rotation_goes_on(stack: Deployed, steps: int) -> None:
+    key, left = stack.key("GOODKEY1"), steps
+
+    def interrupt(_: float) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rotate.pepper(stack, tell=quiet, wait=interrupt)
+    callers = Callers(stack, [key])
+    callers.call()
+    waited: list[float] = []
+    rotate.pepper(stack, tell=quiet, wait=waited.append)
+    assert len(waited) == 3 - steps
+    assert min(waited) > 300  # as long as a function may go on with a secret that it has read
+    Callers(stack, [key]).call()
+    assert callers.refusals == []
+    assert (
+        len(next(item for item in stack.items("api-keys") if item["public_id"]["S"] == "GOODKEY1")["peppers"]["S"].split("."))
+        == 2
+    )
+
+
+def test_the_pepper_is_not_rotated_in_the_middle_of_another_rotation(stack: Deployed) -> None:
+    stack.client("secretsmanager").put_secret_value(
+        SecretId=stack.secret, SecretString=json.dumps(stack.secret_content()), VersionStages=["AWSPENDING"]
+    )
+    with pytest.raises(CliError, match="under way"):
+        rotate.pepper(stack, tell=quiet, settle=0)
+
+
+def test_a_rotation_of_both_in_turn_is_none_in_the_middle_of_another(stack: Deployed) -> None:
+    for _ in range(2):
+        rotate.assertion_keys(stack, tell=quiet)
+        rotate.pepper(stack, tell=quiet, settle=0)
+
+
+def test_the_service_takes_what_is_signed_before_and_after_a_rotation_of_the_keys(stack: Deployed) -> None:
+    """By the keys that it was started with: it is replaced before the next rotation."""
+
+    def minted() -> str:
+        keys = parse(json.dumps(stack.secret_content()).encode()).assertion_keys
+        said: dict[str, Any] = {"principal": "ada", "groups": (), "scopes": (), "route": "/", "method": "GET", "request_id": "r"}
+        return assertion.mint(keys, **said, now=time.time())
+
+    def known() -> Any:
+        value = stack.client("ssm").get_parameter(Name=stack.parameter, WithDecryption=True)["Parameter"]["Value"]
+        return assertion.decode_keys(json.loads(value)["assertion_keys"])
+
+    running, before = known(), minted()
+    for _ in range(3):
+        pepper = stack.pepper()
+        rotate.assertion_keys(stack, tell=quiet)
+        for text in (before, minted()):
+            assertion.verify(text, running, now=time.time())
+            assertion.verify(text, known(), now=time.time())
+        running, before = known(), minted()
+        assert stack.pepper() == pepper
+
+
+def test_a_bad_secret_is_undone(stack: Deployed) -> None:
+    good = stack.secret_content()
+    stack.client("secretsmanager").put_secret_value(SecretId=stack.secret, SecretString="no JSON")
+    with pytest.raises(CliError, match="malformed") as caught:
+        Secret(stack).read()
+    assert "rotate undo" in (caught.value.next_step or "")
+    Secret(stack).undo()
+    assert Secret(stack).read() == good
+
+
+def test_there_may_be_nothing_to_go_back_to(stack: Deployed) -> None:
+    with pytest.raises(CliError, match="no version before"):
+        Secret(stack).undo()
+
+
+def test_no_secret_is_written_that_no_function_could_read(stack: Deployed) -> None:
+    with pytest.raises(ValueError, match="api_key_pepper"):
+        Secret(stack).write({**stack.secret_content(), "api_key_pepper": base64.b64encode(b"short").decode()})
+
+
+def test_each_key_of_kms_has_new_material(stack: Deployed) -> None:
+    kms = stack.client("kms")
+    encrypted = kms.encrypt(KeyId=stack.key_alias("data"), Plaintext=b"cells")["CiphertextBlob"]
+    assert len(set(rotate.kms_keys(stack, tell=quiet))) == 3
+    assert kms.decrypt(CiphertextBlob=encrypted)["Plaintext"] == b"cells"
+
+
+def test_certificates_are_new_and_the_old_ones_gone_once_they_are_in_use(stack: Deployed) -> None:
+    behind_a_gateway(stack)
+    gateway, acm = stack.client("apigateway"), stack.client("acm")
+    stage: dict[str, Any] = {"restApiId": stack.output("rest_api_id"), "stageName": "live"}
+    before = gateway.get_stage(**stage)["clientCertificateId"]
+    (listener,) = stack.client("elbv2").describe_listeners(LoadBalancerArn=stack.output("load_balancer_arn"))["Listeners"]
+    arn = listener["Certificates"][0]["CertificateArn"]
+    serial = acm.describe_certificate(CertificateArn=arn)["Certificate"]["Serial"]
+    told = rotate.certificates(stack, tell=quiet)
+    assert [each.state for each in told] == ["rotated", "rotated"]
+    after = gateway.get_stage(**stage)["clientCertificateId"]
+    assert after != before
+    gateway.get_client_certificate(clientCertificateId=after)
+    with pytest.raises(gateway.exceptions.NotFoundException):
+        gateway.get_client_certificate(clientCertificateId=before)
+    described = acm.describe_certificate(CertificateArn=arn)["Certificate"]
+    assert described["Serial"] != serial
+    assert described["NotAfter"] > datetime.now(UTC) + timedelta(days=3000)
