@@ -504,8 +504,9 @@ class Services(pulumi.ComponentResource):
                     "awslogs-group": logs.name,
                     "awslogs-region": self._args.names.region,
                     "awslogs-stream-prefix": task.purpose,
-                    # A slow log service must not stop the service itself.
+                    # A slow log service must not stop the service itself; the audit records of many minutes wait for it here.
                     "mode": "non-blocking",
+                    "max-buffer-size": "25m",
                 },
             },
         }

@@ -186,7 +186,7 @@ def test_the_api_gets_the_assertion_keys_by_reference_and_the_worker_gets_none(p
 def test_logs_never_hold_a_container_up(plan: Any) -> None:
     for name, container in containers(plan).items():
         options = container["logConfiguration"]["options"]
-        assert options["mode"] == "non-blocking"
+        assert (options["mode"], options["max-buffer-size"]) == ("non-blocking", "25m")
         assert options["awslogs-group"] == f"/heartmap/{plan.stack}/{name}"
 
 
