@@ -130,11 +130,15 @@ def heartmapctl() -> Deployable:
 
 def page() -> list[Part]:
     """The packages that the console's page is built from; those that only build or test it are not in it."""
-    return [
-        Part("npm", path.rsplit("node_modules/", 1)[-1], one["version"], one.get("license", licences.NOT_STATED))
-        for path, one in json.loads(PACKAGE_LOCK.read_text(encoding="utf-8"))["packages"].items()
-        if path and not one.get("dev")
-    ]
+    packages = json.loads(PACKAGE_LOCK.read_text(encoding="utf-8"))["packages"]
+    # One that several others have brought along is there once.
+    return sorted(
+        {
+            Part("npm", path.rsplit("node_modules/", 1)[-1], one["version"], one.get("license", licences.NOT_STATED))
+            for path, one in packages.items()
+            if path and not one.get("dev")
+        }
+    )
 
 
 def refused(deployable: Deployable) -> list[str]:

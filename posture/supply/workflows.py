@@ -13,6 +13,8 @@ from posture.scanners.results import Failure
 from posture.supply import programs
 from posture.supply.pins import workflows
 
+DEPENDABOT = ROOT / ".github" / "dependabot.yml"
+
 # Those that run the code of whoever opens a pull request, or started another workflow, with the rights of the repository.
 _UNSAFE_TRIGGERS = {"pull_request_target", "workflow_run", "issue_comment"}
 _MAY_WRITE = {"id-token", "security-events", "contents", "pull-requests"}
@@ -61,14 +63,15 @@ def _job(job: dict[str, Any]) -> Iterator[str]:
 
 
 def findings() -> list[str]:
-    """What breaks a rule of ours, or GitHub's schema, in the repository. Raises ScanError."""
+    """What breaks a rule of ours, or GitHub's schemas, in the repository. Raises ScanError."""
     found = [text for path in workflows() for text in rules(path.name, path.read_text(encoding="utf-8"))]
-    files = [path.relative_to(ROOT).as_posix() for path in workflows()]
-    for schema, about in (("github-workflows", files), ("dependabot", [".github/dependabot.yml"])):
-        done = programs.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *about)
-        if done.returncode:
-            found.append(f"{schema}: {(done.stdout + done.stderr).strip()}")
-    return found
+    return found + schema("github-workflows", *map(str, workflows())) + schema("dependabot", str(DEPENDABOT))
+
+
+def schema(name: str, *files: str) -> list[str]:
+    """What check-jsonschema says of files that are not of GitHub's form; nothing when they are. Raises ScanError."""
+    done = programs.run("check-jsonschema", "--builtin-schema", f"vendor.{name}", *files)
+    return [f"{name}: {(done.stdout + done.stderr).strip()}"] if done.returncode else []
 
 
 def zizmor(place: str = ".github") -> list[Failure]:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ NPM_REPORT = {
 }
 
 
-def pip(*dependencies: dict[str, object]) -> Audit:
+def pip(*dependencies: Mapping[str, object]) -> Audit:
     return read_pip_audit("requirements.txt", LOCK, json.dumps({"dependencies": dependencies, "fixes": []}))
 
 
