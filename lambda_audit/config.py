@@ -2,6 +2,9 @@
 
 ==========================  ============================================================================================
 HEARTMAP_AUDIT_LOG_GROUPS   ``{"<stream>": "<log group>", …}``: where the lines of each function are, by ``lines.EVENTS``
+HEARTMAP_AUDIT_BUCKET       the bucket with the seals
+HEARTMAP_AUDIT_PUBLIC_KEY   the key that they are verified by: PEM
+HEARTMAP_AUDIT_KEPT_DAYS    how many days the log groups keep lines
 ==========================  ============================================================================================
 """
 
@@ -24,11 +27,20 @@ class Configuration(config.Configuration):
     """What the function starts with. ``log_groups`` are by their streams."""
 
     log_groups: dict[str, str]
+    bucket: str
+    public_key: str
+    kept_days: int
 
 
 def load(environ: Mapping[str, str]) -> Configuration:
     """The configuration in ``environ``. Raises ConfigurationError."""
-    return Configuration(**config.common(environ), log_groups=_log_groups(variables.text(environ, "HEARTMAP_AUDIT_LOG_GROUPS")))
+    return Configuration(
+        **config.common(environ),
+        log_groups=_log_groups(variables.text(environ, "HEARTMAP_AUDIT_LOG_GROUPS")),
+        bucket=variables.required(environ, "HEARTMAP_AUDIT_BUCKET", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
+        public_key=variables.text(environ, "HEARTMAP_AUDIT_PUBLIC_KEY"),
+        kept_days=int(variables.required(environ, "HEARTMAP_AUDIT_KEPT_DAYS", r"[1-9][0-9]{0,4}")),
+    )
 
 
 def _log_groups(text: str) -> dict[str, str]:

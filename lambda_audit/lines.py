@@ -4,6 +4,7 @@ import json
 import time
 from typing import Any
 
+from lambda_authorizer import audit_chain
 from lambda_authorizer.audit_fields import ENVELOPE, WRITTEN
 
 EVENTS: dict[str, tuple[str, ...]] = {
@@ -33,6 +34,12 @@ def record(stream: str, message: str, moment: int) -> dict[str, Any] | None:
         return None
     # Not the writer's clock: a page ends, and the next one begins, where the log says.
     return {name: line[name] for name in FIELDS if name in line} | {"time": rfc3339(moment), "stream": stream}
+
+
+def exact(stream: str, message: str, moment: int) -> dict[str, Any] | None:
+    """A record as it was written, None where a line is none: for whoever checks its place in the chain of its writer."""
+    line = message.removesuffix("\n")
+    return None if audit_chain.parse(line) is None else {"time": rfc3339(moment), "stream": stream, "line": line}
 
 
 def rfc3339(moment: int) -> str:

@@ -20,6 +20,7 @@ MOST, DEFAULT = 1000, 100
 DAY = 24 * 3600 * 1000
 """Milliseconds."""
 
+FORMS = ("records", "lines")
 DECISIONS = ("allow", "deny", "unauthenticated", "error")
 METHODS = tuple(sorted({rule.method for rule in ACCESS_POLICY}))
 ROUTES = frozenset(rule.route for rule in ACCESS_POLICY)
@@ -46,9 +47,13 @@ class Query(NamedTuple):
     text: str | None
     limit: int
     cursor: Cursor | None
+    exact: bool = False
+    """Whether the lines are wanted as they were written, whatever they say."""
 
     def pattern(self, stream: str) -> str:
         """The filter pattern for the lines of a stream. A route has braces, as patterns have: it is left to ``matches``."""
+        if self.exact:
+            return "{ $.sequence > 0 }"
         events = " || ".join(f'($.event = "{event}")' for event in EVENTS[stream])
         conditions = [f"({events})" if len(EVENTS[stream]) > 1 else events]
         conditions += [f'($.{name} = "{value}")' for name, value in self.fields.items() if name != "route"]
@@ -71,6 +76,7 @@ def query(given: dict[str, str], *, now: float) -> Query:
         "text": _text,
         "limit": lambda value: members.count(value, MOST),
         "cursor": _cursor,
+        "form": lambda value: members.one_of(value, FORMS),
     }
     read = members.read(given, rules, whole="query")
     until = read.get("until", int(now * 1000))
@@ -78,7 +84,10 @@ def query(given: dict[str, str], *, now: float) -> Query:
     if since > until:
         raise Refused(answers.invalid([("since", "must not be after until")]))
     fields = {name: read[name] for name in _FIELDS if name in read}
-    return Query(since, until, fields, read.get("text"), read.get("limit", DEFAULT), read.get("cursor"))
+    exact = read.get("form") == "lines"
+    if exact and (fields or "text" in read):
+        raise Refused(answers.invalid([("form", "must not be lines together with a filter: a chain has no holes")]))
+    return Query(since, until, fields, read.get("text"), read.get("limit", DEFAULT), read.get("cursor"), exact)
 
 
 def _moment(value: str) -> int:

@@ -102,7 +102,8 @@ class Search:
                 raise OutOfTime
             answer = self._aws.call("logs", "Logs_20140328.FilterLogEvents", asked, region=self._region, deadline=self._deadline)
             for event in answer.get("events", []):
-                record = lines.record(stream, event["message"], event["timestamp"])
+                shown = lines.exact if query.exact else lines.record
+                record = shown(stream, event["message"], event["timestamp"])
                 if record is not None and query.matches(record):
                     found.append(_Line(event["timestamp"], stream, event["eventId"], record))
             if len(found) > MOST:

@@ -111,6 +111,7 @@ ACCESS_POLICY: tuple[Rule, ...] = (
     _rule("POST", "/users", _ADMINS, None, rate=2, burst=10, body=JSON_BODY_LIMIT, sign_in_age=STEP_UP_AGE, answered_by=USERS),
     _rule("PATCH", "/users", _ADMINS, None, rate=2, burst=10, body=JSON_BODY_LIMIT, sign_in_age=STEP_UP_AGE, answered_by=USERS),
     _rule("GET", "/audit", _ADMINS, None, rate=5, burst=20, answered_by=AUDIT),
+    _rule("GET", "/audit/seals", _ADMINS, None, rate=5, burst=20, answered_by=AUDIT),
 )
 
 RULES: dict[tuple[str, str], Rule] = {(rule.method, rule.route): rule for rule in ACCESS_POLICY}

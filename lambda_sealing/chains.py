@@ -80,7 +80,7 @@ class Ledger:
 
     def __init__(self, writers: dict[str, Writer] | None = None, *, complete: bool = True) -> None:
         self.writers = writers or {}
-        self._complete = complete
+        self.complete = complete
 
     def add(self, lines: Sequence[str], ends: Mapping[str, Head] | None = None) -> list[Finding]:
         """Go on by a file of records and tell what is wrong with them, but for what is missing: that may come in a later file,
@@ -158,9 +158,12 @@ class Ledger:
         return findings + walk.findings
 
     def _beginning(self, records: list[Record], end: Head | None) -> Head:
-        if self._complete:
+        if self.complete:
             return BEGINNING
-        first = min([record.link.sequence for record in records] + ([end.sequence] if end else []))
+        if end is not None and not records:
+            # It wrote before, and nothing here says what.
+            return end
+        first = min(record.link.sequence for record in records)
         return BEGINNING if first == 1 else Head(first - 1, "", 0)
 
 

@@ -98,7 +98,7 @@ class Sealer:
             for gap in writer.gaps
         }
         found += _lost(last.ledger, opened, last.sealed_at, now)
-        writers = _kept(last.ledger.writers, opened, now)
+        writers = _kept(last.ledger.writers, {_order(line)[0] for line in lines}, opened, now)
         records, packed = seals.pack(sequence, lines)
         seal = Seal(
             sequence=sequence,
@@ -177,9 +177,11 @@ def _lost(ledger: Ledger, opened: dict[tuple[str, int], int], before: int, now: 
     ]
 
 
-def _kept(writers: dict[str, Writer], opened: dict[tuple[str, int], int], now: int) -> dict[str, Writer]:
-    """The writers that a seal names: those heard of last, with the gaps that something may still come for."""
-    latest = sorted(writers, key=lambda name: (writers[name].head.time, name), reverse=True)[:MOST_WRITERS]
+def _kept(writers: dict[str, Writer], heard: set[str], opened: dict[tuple[str, int], int], now: int) -> dict[str, Writer]:
+    """The writers that a seal names: those that it has records of, and others heard of last, with the gaps that something may
+    still come for."""
+    latest = sorted(writers, key=lambda name: (name in heard, writers[name].head.time, name), reverse=True)
+    latest = latest[: max(MOST_WRITERS, len(heard))]
     left = MOST_GAPS
     kept: dict[str, Writer] = {}
     for name in latest:

@@ -440,5 +440,25 @@ def alarms(state: StateOption = engine.PROJECT / ".local") -> None:
     Console(highlight=False).print(table)
 
 
+@app.command("game-day")
+def game_day(
+    name: Annotated[str, typer.Argument(help="Which one; without it they are listed.", show_default=False)] = "",
+    state: StateOption = engine.PROJECT / ".local",
+    leave_broken: Annotated[bool, typer.Option("--leave-broken", help="Break it, and leave the mending to you.")] = False,
+) -> None:
+    """Breaks the running environment on purpose, names the page of the runbook that is meant for it, and mends it."""
+    from local_cloud import game_days
+
+    if name not in game_days.GAME_DAYS:
+        for each in game_days.GAME_DAYS.values():
+            sys.stdout.write(f"{each.name:22}{each.breaks}\n")
+        raise typer.Exit(2 if name else 0)
+    try:
+        game_days.play(game_days.GAME_DAYS[name], state.resolve(), say=console.print, leave_broken=leave_broken)
+    except (game_days.GameDayFailed, SupervisorFailed) as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from None
+
+
 if __name__ == "__main__":
     app()

@@ -1,7 +1,7 @@
 """Runs every scheduled rule that is deployed, as EventBridge does: ``python -m local_cloud.scheduler --state DIR``.
 
 Each target has to be a Lambda function that admits the rule; it runs from its deployed zip. What cannot be interpreted stops the
-program with an error. A rule's first call is made at once, where EventBridge waits for one interval; ``--once`` makes that one only.
+program with an error. A rule's first call is made at once, where EventBridge waits for one interval; ``--once`` makes no other.
 """
 
 import argparse
@@ -110,7 +110,7 @@ def admitted(rule_arn: str, function_arn: str, functions: Any) -> bool:
 
 
 async def run(call: Call, state: Path, *, once: bool) -> bool:
-    """Makes the calls of one rule, for ever or once; whether the last one succeeded. Raises FunctionUnusable and LogGroupMissing."""
+    """Makes the calls of one rule; whether the last one succeeded. Raises FunctionUnusable and LogGroupMissing."""
     name = call.function_arn.rsplit(":", 1)[-1]
     # Its code is unpacked for this process alone: --once may run beside the one that is always there.
     directory = state / "run" / "scheduled" / f"{name}-{uuid.uuid4().hex[:8]}"

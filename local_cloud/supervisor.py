@@ -124,6 +124,13 @@ class Supervisor:
             raise SupervisorFailed(f"{name} does not start. Read {self.log(name)}.") from None
         return self._rpc.getProcessInfo(name)["pid"]
 
+    def stop_program(self, name: str) -> None:
+        """Ends one program, which is not started anew before somebody does it. Raises SupervisorFailed."""
+        try:
+            self._rpc.stopProcess(name)
+        except Fault:
+            raise SupervisorFailed(f"{name} does not run.") from None
+
     def pids(self) -> dict[str, int]:
         """The process ids of the programs that run."""
         return {info["name"]: info["pid"] for info in self._rpc.getAllProcessInfo() if info["pid"]}

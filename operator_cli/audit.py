@@ -49,6 +49,11 @@ def moment(option: str, text: str) -> str:
     return (parsed if parsed.tzinfo else parsed.astimezone()).isoformat()
 
 
+def milliseconds(option: str, text: str | None) -> int | None:
+    """The same time in milliseconds since the epoch. Raises WrongUse."""
+    return None if text is None else int(datetime.fromisoformat(moment(option, text)).timestamp() * 1000)
+
+
 def search(api: Api, filters: Mapping[str, str], limit: int) -> list[Record]:
     """The newest records that match, the newest first."""
     return list(islice(each(api, filters, limit), limit))

@@ -77,6 +77,7 @@ DOCUMENTS: Mapping[str, Document] = {
     "audit search": _of(_RECORD, each="records"),
     "audit tail": _of(_RECORD),
     "audit ask": _of(_RECORD, each="records"),
+    "audit verify": _of("first last since until seals records waiting compared_since problems"),
     "doctor": _of("name state detail next_step", each="checks"),
     "preflight": _of("name state detail next_step items", each="checks"),
     "operate break-glass": _of("role user reason expires_at exit_code"),

@@ -96,6 +96,22 @@ class Storage:
             partial.unlink(missing_ok=True)
         return destination
 
+    def content(self, url: str, most: int) -> bytes:
+        """The bytes of an object that has at most so many. Raises CliError otherwise."""
+        target = safe_address(self._environment, url)
+
+        def once() -> bytes:
+            data = bytearray()
+            with self._http.stream("GET", target) as response:
+                self._require(response)
+                for block in response.iter_bytes(BLOCK):
+                    data += block
+                    if len(data) > most:
+                        raise CliError("A file of the storage is larger than any that is written there.")
+            return bytes(data)
+
+        return self._retry(once, target)
+
     def _retry(self, once: Callable[[], T], target: httpx.URL) -> T:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -187,6 +188,60 @@ def audit_tail(
         for record in trail.follow(api, _given(decision=decision, principal=principal, reason=reason)):
             command.output.result(record, lambda record=record: command.output.text("  ".join(map(_printable, _row(record)))))
             sys.stdout.flush()
+
+
+@audit.command("verify")
+def audit_verify(
+    context: typer.Context,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="A span such as 24h or 7d, or a time (default: all).", show_default=False),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="The same, for the end (default: now).", show_default=False)
+    ] = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--directory", help="A copy of the audit bucket's seals, instead of the service.", show_default=False),
+    ] = None,
+    public_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--public-key",
+            help="The stack output audit_public_key, in a file (default: what the service says).",
+            show_default=False,
+        ),
+    ] = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify that the audit trail is as it was written: exit code 1 and each record that was removed, reordered, changed or
+    inserted, and each seal that is missing, when it is not.
+
+    \b
+    heartmapctl audit verify
+    heartmapctl audit verify --since 24h
+    heartmapctl audit verify --directory seals --public-key audit.pem
+    """
+    from operator_cli import audit as trail
+    from operator_cli.audit_verify import Key
+    from operator_cli.errors import WrongUse
+    from operator_cli.verifying import offline, online, show
+
+    period = [trail.milliseconds(option, text) for option, text in (("--since", since), ("--until", until))]
+    command = options.command(context, environment, as_json)
+    key = Key.at(public_key) if public_key is not None else None
+    if directory is not None:
+        if key is None:
+            raise WrongUse(
+                "--directory needs --public-key: what is verified cannot say by which key.",
+                next_step="Take the stack output audit_public_key.",
+            )
+        report = offline(directory, key, *period)
+    else:
+        with command.service() as (api, storage):
+            report = online(api, storage, key, *period, note=command.output.note)
+    show(command, report)
 
 
 def _given(**filters: str | None) -> dict[str, str]:
