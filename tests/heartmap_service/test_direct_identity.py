@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from heartmap_service.direct_aws import DirectAws
 from heartmap_service.settings import ApiSettings
 from lambda_authorizer import api_keys, assertion, signature
 from lambda_authorizer.access_policy import ACCESS_POLICY, SERVICE, Rule
+from lambda_authorizer.audit_chain import parse
 from lambda_authorizer.aws import AwsError
 from lambda_authorizer.encoding import b64url
 
@@ -433,3 +435,28 @@ def test_the_keys_of_assertions_are_of_this_process_alone(direct: Any) -> None:
     assert one._keys != other._keys
     assert not set(one._keys.values()) & set(IN_THE_SECRET.values())
     assert isinstance(one, direct_identity.DirectIdentity)
+
+
+def test_the_records_of_all_threads_are_one_chain_in_which_every_call_has_two(
+    direct: Callable[..., TestClient], tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A call waits for the table, so that the others come in between.
+    tables.wait = 0.01
+    http, programs = direct(), [Program(tables, "models:read") for _ in range(8)]
+    capsys.readouterr()
+
+    def call(program: Program) -> list[int]:
+        return [http.get("/models", headers=program.headers).status_code for _ in range(5)]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert {status for statuses in threads.map(call, programs) for status in statuses} == {200}
+    lines = [line for line in capsys.readouterr().out.splitlines() if parse(line)]
+    links = [link for line in lines if (link := parse(line))]
+    assert [link.sequence for link in links] == list(range(links[0].sequence, links[0].sequence + 80))
+    assert [link.previous for link in links[1:]] == [link.hash for link in links[:-1]]
+    assert all(link.computed == link.hash for link in links)
+    of_each: dict[str, list[str]] = {}
+    for record in map(json.loads, lines):
+        of_each.setdefault(record["request_id"], []).append(record["event"])
+    assert set(map(tuple, of_each.values())) == {("authorization", "service")}
+    assert len(of_each) == 40
