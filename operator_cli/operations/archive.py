@@ -22,6 +22,13 @@ FORMAT = 1
 CHUNK = 1024 * 1024
 
 
+def age() -> Any:
+    """The library, which brings no types. Imported late: most runs of the program need none of it."""
+    import pyrage
+
+    return pyrage
+
+
 class File(NamedTuple):
     """A file of a backup. ``sha256`` and ``bytes`` are of its content, ``stored_sha256`` of what lies there; ``lines`` are how
     many it has, where that means something."""
@@ -181,8 +188,7 @@ class Archive:
             with os.fdopen(handle, "wb") as raw:
                 plain, stored = _Hashed(content), _Hashed(raw)
                 if self._recipients:
-                    import pyrage
-
+                    pyrage = age()
                     pyrage.encrypt_io(cast("Any", plain), cast("Any", stored), self._recipients)
                 else:
                     while data := plain.read(CHUNK):
@@ -215,8 +221,7 @@ class Archive:
         with source:
             stored, plain = _Hashed(source), _Hashed(content)
             if encrypted and self._identities:
-                import pyrage
-
+                pyrage = age()
                 with suppress(pyrage.DecryptError, OSError, ValueError):
                     pyrage.decrypt_io(cast("Any", stored), cast("Any", plain), self._identities)
             while data := stored.read(CHUNK):
@@ -281,8 +286,7 @@ class Archive:
 
 
 def _recipient(text: str) -> Any:
-    import pyrage
-
+    pyrage = age()
     try:
         return pyrage.x25519.Recipient.from_str(text)
     except pyrage.RecipientError:
@@ -292,8 +296,7 @@ def _recipient(text: str) -> Any:
 
 
 def _identity(text: str) -> Any:
-    import pyrage
-
+    pyrage = age()
     try:
         return pyrage.x25519.Identity.from_str(text)
     except pyrage.IdentityError:

@@ -44,7 +44,8 @@ def described(s3: Any, bucket: str, found: Object) -> dict[str, Any] | None:
     try:
         answer = s3.head_object(Bucket=bucket, Key=found.key, VersionId=found.version)
     except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 403:
+        # HEAD has no body that would say AccessDenied.
+        if error.response.get("Error", {}).get("Code") in ("403", "AccessDenied"):
             return None
         raise
     return {"ContentType": answer["ContentType"], "Metadata": answer["Metadata"]}

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import IO, Any
+from typing import Any
 
 from operator_cli.errors import CliError
 
@@ -53,7 +53,7 @@ def is_empty(dynamodb: Any, table: str) -> bool:
     return not dynamodb.scan(TableName=table, Limit=1, ConsistentRead=True)["Items"]
 
 
-def items(lines: IO[bytes]) -> Iterator[dict[str, Any]]:
+def items(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """The items of an export, as boto3 takes them."""
     for line in lines:
         yield {name: _value(value) for name, value in json.loads(line)["Item"].items()}

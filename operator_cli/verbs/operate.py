@@ -60,10 +60,10 @@ def backup_key(
     """
     import os
 
-    import pyrage
+    from operator_cli.operations.archive import age
 
     command = options.command(context, environment, as_json)
-    identity = pyrage.x25519.Identity.generate()
+    identity = age().x25519.Identity.generate()
     recipient = str(identity.to_public())
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
         stream.write(f"# public key: {recipient}\n{identity}\n")

@@ -82,7 +82,7 @@ def users_disable(
     environment: EnvironmentOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep somebody from signing in, and end their sessions. A token that they hold opens the API for up to an hour more.
+    """Keep somebody from signing in, end their sessions, and lock out the tokens that they hold, within half a minute.
 
     \b
     heartmapctl users disable ada@example.org

@@ -1,0 +1,85 @@
+"""Game days, a rotation and a lock-out in the running local environment."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_cloud.game_days import GAME_DAYS
+from tests.e2e.conftest import Local
+
+
+@pytest.mark.parametrize("name", GAME_DAYS)
+def test_what_is_broken_shows_as_it_is_said_and_is_mended_as_it_is_said(local: Local, name: str) -> None:
+    played = local.command("game-day", name, *local.arguments, timeout=150)
+    assert played.returncode == 0, played.stderr
+    day = GAME_DAYS[name]
+    said = " ".join(played.stderr.split())
+    assert f"docs/runbook.md#{day.section}" in said
+    assert said.endswith("Mended.")
+
+
+def test_each_game_day_has_its_page_in_the_runbook() -> None:
+    runbook = (Path(__file__).resolve().parents[2] / "docs" / "runbook.md").read_text()
+    assert [day.section for day in GAME_DAYS.values() if f"\n## {day.section}\n" not in runbook] == []
+
+
+def test_a_backup_is_whole_and_what_there_is(local: Local, tmp_path: Path) -> None:
+    recipient = json.loads(local.ctl("operate", "backup-key", str(tmp_path / "key"), "--json").stdout)["recipient"]
+    place = ("--input", str(tmp_path / "backup"), "--identity", str(tmp_path / "key"))
+    made = local.ctl("operate", "backup", "--output", str(tmp_path / "backup"), "--recipient", recipient, "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["files"] > 6
+    verified = local.ctl("operate", "verify", *place, "--json")
+    assert (verified.returncode, json.loads(verified.stdout)["faults"]) == (0, [])
+    # Nothing is written over without a word.
+    refused = local.ctl("operate", "restore", *place)
+    assert refused.returncode == 1
+    assert "say --yes" in refused.stderr
+
+
+def test_no_call_is_refused_while_the_assertion_keys_are_rotated(local: Local, token_of: Callable[[str], str]) -> None:
+    answers: list[int] = []
+    ended = threading.Event()
+
+    def call(token: str) -> None:
+        with local.client(token) as http:
+            while not ended.is_set():
+                answers.append(http.get("/models").status_code)
+
+    caller = threading.Thread(target=call, args=(token_of("viewer"),))
+    caller.start()
+    try:
+        rotated = local.ctl("operate", "rotate", "assertion-keys")
+    finally:
+        # Calls go on after it, too.
+        time.sleep(1)
+        ended.set()
+        caller.join()
+    assert rotated.returncode == 0, rotated.stderr
+    assert len(answers) > 3
+    assert set(answers) == {200}
+
+
+def test_whoever_is_disabled_is_shut_out_with_the_token_that_they_hold(local: Local, token_of: Callable[[str], str]) -> None:
+    token = token_of("viewer")
+    with local.client(token) as http:
+        assert http.get("/models").status_code == 200
+        username = local.environment["users"]["viewer"]["username"]
+        local.ctl("login", "--as", "admin")
+        began = time.monotonic()
+        disabled = local.ctl("users", "disable", username, "--yes")
+        assert disabled.returncode == 0, disabled.stderr
+        try:
+            status: Any = 200
+            while status == 200 and time.monotonic() - began < 60:
+                status = http.get("/models").status_code
+                time.sleep(0.5)
+            assert status == 401
+            assert time.monotonic() - began < 40
+        finally:
+            local.ctl("users", "enable", username)
