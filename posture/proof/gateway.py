@@ -27,7 +27,7 @@ def stages_have_the_web_acl(stack: Stack) -> Iterator[Counterexample]:
         if not acl.list("rules"):
             yield Counterexample("entry", acl.title, "it has no rules", _PATH)
         for rule in acl.list("rules"):
-            if "allow" in (rule.get("action") or {}):
+            if (rule.get("action") or {}).get("allow") is not None:
                 what = f"its rule {rule.get('name')} allows, so that what it fits meets no further rule"
                 yield Counterexample("entry", acl.title, what, _PATH)
 

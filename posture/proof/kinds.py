@@ -186,6 +186,7 @@ IRRELEVANT: dict[str, str] = {
     "cognito/userGroup:UserGroup": "names a group; what it opens is the authorizer's decision",
     "cognito/userPoolClient:UserPoolClient": "is how people sign in; what a token opens is the authorizer's decision",
     "cognito/userPoolDomain:UserPoolDomain": "is where people sign in; the pool's web ACL is read",
+    "docker-build:index:Image": "builds and pushes the image, on the machine of whoever deploys",
     "ec2/flowLog:FlowLog": _TOLD,
     "ecr/lifecyclePolicy:LifecyclePolicy": "removes old images",
     "ecr/repository:Repository": "holds images; a policy of a repository is a resource of its own, which is read",

@@ -49,7 +49,6 @@ class Request:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.address = z3.BitVec("source address", packets.BITS)
         self._fixed: dict[str, str] = {}
         self._likes: dict[str, dict[Language, z3.BoolRef]] = {}
         self._present: dict[str, z3.BoolRef] = {}
@@ -83,6 +82,10 @@ class Request:
         if attribute in self._fixed:
             return z3.BoolVal(True)
         return self._present.setdefault(attribute, z3.Bool(f"{attribute} is there"))
+
+    def address(self, attribute: str) -> z3.BitVecRef:
+        """The value of a key that is an address."""
+        return z3.BitVec(f"the address {attribute}", packets.BITS)
 
     def is_value(self, attribute: str, text: str) -> z3.BoolRef:
         """The key is there, with this value."""
@@ -197,7 +200,7 @@ def _test(operator: str, key: str, values: Sequence[str], request: Request) -> z
     if operator in _ARN_LIKE:
         return request.arn_like(key, *values)
     if operator in _ADDRESS:
-        return any_of(*(packets.within(request.address, ipaddress.ip_network(value, strict=False)) for value in values))
+        return any_of(*(packets.within(request.address(key), ipaddress.ip_network(value, strict=False)) for value in values))
     raise NotUnderstood(f"the condition {operator} is not known to the proof")
 
 

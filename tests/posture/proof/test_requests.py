@@ -130,6 +130,11 @@ def test_two_conditions_bind_one_request(stack: Stack) -> None:
     assert let_in(stack, allow(Condition=both)) == set()
 
 
+def test_two_keys_are_two_addresses(stack: Stack) -> None:
+    both = {"IpAddress": {"aws:SourceIp": "192.0.2.0/24", "aws:VpcSourceIp": "10.0.0.0/8"}}
+    assert let_in(stack, allow(Condition=both)) == EVERYBODY
+
+
 def test_a_request_without_tls_is_told_from_one_with_it() -> None:
     policy = policy_of("Policy", {"Statement": [allow(), deny(Condition={"Bool": {"aws:SecureTransport": "false"}})]})
     for value, found in (("true", 1), ("false", 0)):

@@ -20,12 +20,14 @@ def languages_of(patterns: list[str], *, arn: bool = False) -> tuple[Language, .
     return tuple((tokens(pattern, arn=arn),) for pattern in patterns)
 
 
+@settings(max_examples=50, deadline=None)
 @given(PATTERNS, st.text("abc", max_size=7))
 def test_every_string_is_of_a_class(patterns: list[str], text: str) -> None:
     matched = frozenset(number for number, pattern in enumerate(patterns) if fnmatch.fnmatchcase(text, pattern))
     assert matched in classes(languages_of(patterns))
 
 
+@settings(max_examples=50, deadline=None)
 @given(PATTERNS)
 def test_each_class_is_of_its_example(patterns: list[str]) -> None:
     for matched, example in classes(languages_of(patterns)).items():
@@ -33,6 +35,7 @@ def test_each_class_is_of_its_example(patterns: list[str]) -> None:
         assert found == matched
 
 
+@settings(max_examples=50, deadline=None)
 @given(ARNS, st.lists(st.text("ab", max_size=2), min_size=5, max_size=8).map(":".join))
 def test_every_string_is_of_a_class_also_as_arns_are_read(patterns: list[str], text: str) -> None:
     languages = languages_of(patterns, arn=True)
@@ -42,6 +45,7 @@ def test_every_string_is_of_a_class_also_as_arns_are_read(patterns: list[str], t
     assert all(matches(languages[number], example) for which, example in found.items() for number in which)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.text("ab*", max_size=4), min_size=1, max_size=3), min_size=1, max_size=3), st.text("abc", max_size=6))
 def test_patterns_that_stand_together_are_one(groups: list[list[str]], text: str) -> None:
     languages = tuple(tuple(map(tokens, group)) for group in groups)
