@@ -22,7 +22,7 @@ TYPE_DASHBOARD = "heartmap:dashboard:Dashboard"
 
 COLUMNS = 24
 """What CloudWatch's grid is wide."""
-HEADING, STATES, CHART = 2, 6, 6
+HEADING, STATES, CHART = 2, 8, 6
 """Heights, in its rows."""
 PERIOD_SECONDS = 300
 
@@ -50,19 +50,19 @@ class Chart(NamedTuple):
 
 ROWS: tuple[tuple[Chart, ...], ...] = (
     (
-        Chart("Requests", ("api-5xx",), ("requests", "refused"), ("api-5xx",)),
+        Chart("Requests", ("api-5xx",), ("requests", "refused")),
         Chart("How long they take, in ms", more=("half", "most", "all but one in a hundred")),
         Chart(
             "Who tries to get in", ("refused-burst", "forged-tokens", "key-misuse", "blocked-burst"), limits=("refused-burst",)
         ),
     ),
     (
-        Chart("Work in the queue", ("dead-letters",), ("waiting", "under way"), ("dead-letters",)),
+        Chart("Work in the queue", ("dead-letters",), ("waiting", "under way")),
         Chart("How long work has waited, in s", ("queue-age",), limits=("queue-age",)),
         Chart("Tasks that run", more=("API", "workers")),
     ),
     (
-        Chart("Tasks that answer", ("no-healthy-hosts", "unhealthy-hosts"), limits=("unhealthy-hosts",)),
+        Chart("Tasks that answer", ("no-healthy-hosts", "unhealthy-hosts")),
         Chart("Failures of the service", ("service-5xx", "balancer-5xx", "authorizer-faults"), limits=("service-5xx",)),
         Chart(
             "Failures of functions",
@@ -79,6 +79,33 @@ ROWS: tuple[tuple[Chart, ...], ...] = (
         Chart("Days until certificates expire", ("balancer-expiry", "api-expiry"), numbers=True),
     ),
 )
+
+LABELS = {
+    "api-5xx": "failed",
+    "refused-burst": "calls refused",
+    "forged-tokens": "tokens forged",
+    "key-misuse": "keys misused",
+    "blocked-burst": "requests blocked",
+    "dead-letters": "given up",
+    "queue-age": "the oldest",
+    "no-healthy-hosts": "answer",
+    "unhealthy-hosts": "do not answer",
+    "service-5xx": "by a task",
+    "balancer-5xx": "for want of a task",
+    "authorizer-faults": "by the authorizer",
+    "authorizer-limit": "authorizer at its limit",
+    "key-new-network": "keys from new networks",
+    "unusual-downloads": "unusual downloads",
+    "service-config": "configuration",
+    "users-changed": "people",
+    "keys-changed": "keys",
+    "break-glass-used": "role for emergencies",
+    "sealing-stopped": "runs of the sealer",
+    "audit-gap": "gaps",
+    "balancer-expiry": "load balancer",
+    "api-expiry": "API",
+}
+"""What the metric of an alarm is called on a chart; that of a function's errors is called as the function."""
 
 UNCHARTED = {"api-deployment", "traffic-anomaly", "refusals-anomaly", *(alarm.name for alarm in CHANGE_ALARMS)}
 """Alarms whose state is shown and nothing else: on a metric that is there already, or such that the state says it all."""
@@ -133,7 +160,10 @@ def _states(args: DashboardArgs) -> list[dict[str, Any]]:
 
 def _charts(args: DashboardArgs) -> list[dict[str, Any]]:
     alarms = {one.on.name: one.on for one in args.alarms}
-    shown = {on.name: Shown(on.name, on.namespace, on.metric, on.dimensions, on.statistic) for on in alarms.values()}
+    shown = {
+        on.name: Shown(LABELS.get(on.name, on.name.removesuffix("-errors")), on.namespace, on.metric, on.dimensions, on.statistic)
+        for on in alarms.values()
+    }
     shown |= {metric.label: metric for metric in _more(args)}
     made: list[dict[str, Any]] = []
     for row, charts in enumerate(ROWS):
