@@ -123,7 +123,7 @@ class Verification:
         self._ends: int | None = None
         self._digest: str | None = FIRST
         self._digests: dict[int, bytes] = {}
-        self._said: list[tuple[int, str, int]] = []
+        self._said: list[tuple[int | None, str, int]] = []
         self._after_sealing: set[tuple[str, int]] = set()
 
     def run(self) -> Report:
@@ -175,7 +175,9 @@ class Verification:
         report.last, report.until, report.seals = sequence, rfc3339(seal.until), report.seals + 1
         lines = self._lines(sequence, seal)
         if lines is None:
-            self._lose()
+            # What the seal says of the chains is signed.
+            self._ledger = seal.ledger()
+            self._skip()
         else:
             report.records += len(lines)
             self._said += [(sequence, *said) for line in lines if (said := _said(line)) is not None]
@@ -248,10 +250,14 @@ class Verification:
     def _lose(self) -> None:
         """Go on behind a seal or records that are not there: what they said of the chains is not known."""
         self._digest, self._before, self._ledger = None, None, Ledger(complete=False)
+        self._skip()
+
+    def _skip(self) -> None:
+        if self._live is not None:
+            self._live.lose()
 
     def _end(self) -> None:
         last = self._before
-        self._compare_seals()
         young = set()
         if last is not None:
             young = {key for key, opened in last.opened.items() if last.sealed_at - opened < STILL_COMING}
@@ -267,6 +273,9 @@ class Verification:
             self._report.waiting += waiting
             for finding in findings:
                 self._tell("live log", finding, None, "since it was sealed")
+            self._said += [(None, *said) for line in self._live.unsealed() if (said := _said(line)) is not None]
+        self._report.problems = _paired(self._report.problems)
+        self._compare_seals()
         wanted = min((one for one in (self._until, self._now and self._now - BEHIND) if one is not None), default=0)
         if (ends or 0) < wanted:
             told = f"Nothing is sealed after {rfc3339(ends)}" if ends else "Nothing is sealed"
@@ -277,13 +286,12 @@ class Verification:
     def _compare_seals(self) -> None:
         """What the sealer said of its seals when it made them, in records that are sealed themselves."""
         for sealed_in, digest, sequence in self._said:
+            by = "the live log" if sealed_in is None else f"seal {sealed_in}"
             known = self._digests.get(sequence)
             if known is not None and known.hex() != digest:
-                self._tell_seal(
-                    "changed", sequence, f"Seal {sequence} is not the one that was made first: seal {sealed_in} says so."
-                )
+                self._tell_seal("changed", sequence, f"Seal {sequence} is not the one that was made first: {by} says so.")
             elif known is None and self._report.last is not None and sequence > self._report.last and self._until is None:
-                self._tell_seal("removed", sequence, f"Seal {sequence} was made and is not there: seal {sealed_in} says so.")
+                self._tell_seal("removed", sequence, f"Seal {sequence} was made and is not there: {by} says so.")
 
     def _tell(self, where: str, finding: Finding, seal: int | None, when: str) -> None:
         what, writer, sequence, last, time = finding
@@ -299,6 +307,17 @@ class Verification:
     def _add(self, problem: Problem) -> None:
         if len(self._report.problems) < MOST_TOLD:
             self._report.problems.append(problem)
+
+
+def _paired(problems: list[Problem]) -> list[Problem]:
+    """A record that is gone from the log, and another of its writer and number that was inserted, are one that was changed."""
+    of = {(one.what, one.writer, one.sequence): one for one in problems if one.where == "live log"}
+    both = {key[1:] for key in of if key[0] == "removed" and ("inserted", *key[1:]) in of}
+    left = [one for one in problems if one.where != "live log" or (one.writer, one.sequence) not in both]
+    for place in both:
+        gone = of["removed", *place]
+        left.append(gone._replace(what="changed", detail=gone.detail.replace(": removed ", ": changed ")))
+    return left
 
 
 def _said(line: str) -> tuple[str, int] | None:

@@ -29,25 +29,41 @@ class LiveLog:
         self._now = now
         self._sealed: dict[bytes, _Seen] = {}
         self._live: dict[bytes, _Seen] = {}
+        self._lost = False
+
+    def lose(self) -> None:
+        """A seal, or its records, are not there: nobody knows what is in the log of that time alone."""
+        self._lost = True
 
     def add(self, since: int, until: int, lines: Iterable[str]) -> list[Finding]:
         """What is wrong with the log of a seal's period, given its records."""
         for line in lines:
             _pair(self._sealed, self._live, _Seen(until, line))
         if until > self._until:
-            end = min(max(until, self._until + HOUR), max(self._now, until))
-            for moment, line in self._fetch(self._until, end):
-                _pair(self._live, self._sealed, _Seen(moment, line))
-            self._until = end
+            self._read(min(max(until, self._until + HOUR), max(self._now, until)))
+        if self._lost:
+            self._live = {key: seen for key, seen in self._live.items() if seen.moment >= since}
+            self._lost = False
         gone, self._sealed = self._sealed, {}
         old = {key: seen for key, seen in self._live.items() if seen.moment < since - HOUR}
         self._live = {key: seen for key, seen in self._live.items() if key not in old}
         new = {key: seen for key, seen in old.items() if seen.moment >= self._since}
         return _told(gone.values(), new.values())
 
+    def _read(self, end: int) -> None:
+        if end > self._until:
+            for moment, line in self._fetch(self._until, end):
+                _pair(self._live, self._sealed, _Seen(moment, line))
+            self._until = end
+
+    def unsealed(self) -> list[str]:
+        """The lines of which no seal has told by now."""
+        return [seen.line for seen in self._live.values()]
+
     def rest(self, until: int, ledger: Ledger) -> tuple[list[Finding], int]:
         """What is in the log of the time before ``until`` and was not sealed: wrong unless it fits into a gap, or goes on from a
         writer's head; how many do, for the next seal."""
+        self._read(self._now)
         own = sorted((seen for seen in self._live.values() if self._since <= seen.moment < until), key=lambda seen: seen.moment)
         findings = ledger.add([seen.line for seen in own])
         return findings, len(own) - len(findings)
