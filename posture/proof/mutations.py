@@ -533,6 +533,14 @@ def _more(role: str, action: Any, resource: str = "*", **parts: Any) -> Callable
     return with_statement(f"Policy/{role}", {"Action": action, "Resource": resource, **parts})
 
 
+def _for_role(title: str, role: str, action: str) -> Callable[[Export], None]:
+    def change(export: Export) -> None:
+        who = {"AWS": find(export, role)["outputs"]["arn"]}
+        with_statement(title, {"Principal": who, "Action": action, "Resource": "*"})(export)
+
+    return change
+
+
 RIGHTS = (
     Mutation("a role may pass any role", "rights", "Policy/worker-task [Added]", _more("worker-task", "iam:PassRole")),
     Mutation(
@@ -572,14 +580,7 @@ RIGHTS = (
         "a bucket's policy lets a role write the policy",
         "rights",
         "BucketPolicy/results [Added]",
-        with_statement(
-            "BucketPolicy/results",
-            {
-                "Principal": {"AWS": "arn:aws:iam::123456789012:role/heartmap-dev-api-task"},
-                "Action": "s3:PutBucketPolicy",
-                "Resource": "*",
-            },
-        ),
+        _for_role("BucketPolicy/results", "Role/api-task", "s3:PutBucketPolicy"),
     ),
     Mutation(
         "another role may sign seals",
@@ -615,14 +616,7 @@ RIGHTS = (
         "a key's policy lets a role of another purpose use it",
         "rights",
         "Key/secrets [Added]",
-        with_statement(
-            "Key/secrets",
-            {
-                "Principal": {"AWS": "arn:aws:iam::123456789012:role/heartmap-dev-worker-task"},
-                "Action": "kms:Decrypt",
-                "Resource": "*",
-            },
-        ),
+        _for_role("Key/secrets", "Role/worker-task", "kms:Decrypt"),
     ),
     Mutation(
         "a key is used beyond what binds it",

@@ -67,7 +67,9 @@ class Flows:
                         wanted.append(rule.of_networks(packet))
                     model = self.solver.find(wanted)
                     if model is not None:
-                        yield node, peer, rule, packet.example(model)
+                        shown = packet.example(model)
+                        # Where a rule names no address, that of the example says nothing.
+                        yield node, peer, rule, shown if rule.networks else {**shown, "peer": ""}
 
     def _of(self, node: Node, *, ingress: bool) -> list[Rule]:
         return [rule for rule in self._rules if rule.ingress == ingress and rule.group_id in node.groups]
