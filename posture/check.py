@@ -1,9 +1,11 @@
 """Everything that `make posture` looks at, in lines of one table."""
 
 import datetime
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from lambda_authorizer.building.target import PackageError
 from posture import emulated
 from posture.controls import findings
 from posture.controls.page import Page, differences
@@ -143,5 +145,5 @@ def _told(tool: str, look: Callable[[], list[Row]]) -> list[Row]:
     """The lines of one tool, or that it could not look, which fails: it is here, and asks nobody."""
     try:
         return look()
-    except (ScanError, bills.BillError, RuntimeError) as error:
+    except (ScanError, bills.BillError, PackageError, RuntimeError, OSError, subprocess.SubprocessError) as error:
         return [Row("could look", tool, Result.FAIL, str(error))]

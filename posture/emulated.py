@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 import httpx
 
-from posture.plan import REGION, ROOT
+from local_cloud.engine import PROJECT
 
 START_SECONDS = 60
 
@@ -51,9 +51,9 @@ def aws() -> Iterator[str]:
 def stack_files(project: Path, stack: str, endpoint: str) -> None:
     """Write the stack's files into ``project``, and make the hosted zone that prod's placeholder stands for."""
     for name in ("Pulumi.yaml", f"Pulumi.{stack}.yaml"):
-        text = (ROOT / name).read_text(encoding="utf-8")
+        text = (PROJECT / name).read_text(encoding="utf-8")
         if "Z0123456789EXAMPLE" in text:
-            route53 = boto3.Session("testing", "testing", region_name=REGION).client("route53", endpoint_url=endpoint)
+            route53 = boto3.Session("testing", "testing", region_name="us-east-1").client("route53", endpoint_url=endpoint)
             zone = route53.create_hosted_zone(Name="example.org", CallerReference=stack)["HostedZone"]["Id"]
             text = text.replace("Z0123456789EXAMPLE", zone.rsplit("/", 1)[-1])
         (project / name).write_text(text, encoding="utf-8")

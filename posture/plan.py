@@ -179,8 +179,11 @@ def unwrapped(value: Any) -> Any:
 
 def configuration(stack: str) -> dict[str, str]:
     """What the engine hands to the program, out of the files as they are."""
-    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    own = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    # libyaml's loader: the one in Python took a tenth of the time of a run.
+    project, own = (
+        yaml.load((ROOT / name).read_text(), Loader=yaml.CSafeLoader)["config"]
+        for name in ("Pulumi.yaml", f"Pulumi.{stack}.yaml")
+    )
     values = {f"heartmap:{key}": declared["default"] for key, declared in project.items() if "default" in declared} | own
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 

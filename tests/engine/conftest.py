@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
 import pytest
+
+from posture import emulated
 
 PROJECT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
@@ -33,38 +32,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = meant
 
 
-@contextmanager
-def _emulated_aws() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "local_cloud.moto_server", "--port", str(port)],
-        # A certificate's validation takes a minute there as well, unless told otherwise.
-        env=os.environ | {"MOTO_ACM_VALIDATION_WAIT": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx.get(f"{url}/moto-api/", timeout=5)
-                break
-            except httpx.HTTPError:
-                assert server.poll() is None, "the emulated AWS ended: run python -m local_cloud.moto_server --port 0 to see why"
-                assert time.monotonic() < deadline, "the emulated AWS did not start"
-        yield url
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[str]:
     """An emulated AWS of this module's own (where a module runs once for each stack: of this stack's own): its URL."""
-    with _emulated_aws() as url:
+    with emulated.aws() as url:
         yield url
 
 
