@@ -38,6 +38,8 @@ TARGETS = {
     "local-down": "-m local_cloud down",
     "test": "-m pytest",
     "lint": "ruff check",
+    "posture": "-m posture check",
+    "prove": "-m posture.proof",
     "help": "grep",
     ".venv/.installed": "--require-hashes",
 }
