@@ -11,11 +11,10 @@ from lambda_api import members
 from lambda_api.members import Broken
 from lambda_audit.config import Configuration
 from lambda_sealing.seals import DIGITS, RECORDS_PREFIX, SEALS_PREFIX, name_of
+from lambda_sealing.store import Store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-
-    from lambda_sealing.store import Store
 
 EXPIRES = 900
 """Seconds."""
@@ -101,7 +100,5 @@ class Seals:
         return boto3.client("s3", region_name=configuration.region, endpoint_url=configuration.endpoint, config=settings)
 
     @cached_property
-    def _store(self) -> "Store":
-        from lambda_sealing.store import Store
-
+    def _store(self) -> Store:
         return Store(self._s3, self._configuration.bucket)

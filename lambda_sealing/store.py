@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from lambda_sealing.seals import name_of, sequence_of
 
 if TYPE_CHECKING:
@@ -55,6 +53,9 @@ class Store:
 
     def put_new(self, key: str, data: bytes, content_type: str) -> bool:
         """Put it, unless the key is there already: then nothing is changed, and the answer is False."""
+        # Here: whoever only reads needs no library.
+        from botocore.exceptions import ClientError
+
         try:
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type, IfNoneMatch="*")
         except ClientError as error:

@@ -12,7 +12,8 @@ from lambda_audit.handler import Trail
 from tests.lambda_api.calls import SECRET
 
 GROUPS = {stream: f"/aws/lambda/heartmap-local-{stream}" for stream in lines.EVENTS}
-OTHER = "/heartmap/local/api"
+OTHER = "/heartmap/local/other"
+BUCKET, PUBLIC_KEY = "heartmap-local-audit", "-----BEGIN PUBLIC KEY-----"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,9 @@ def environ(moto_url: str, secret_arn: str) -> dict[str, str]:
         "HEARTMAP_ENVIRONMENT": "local",
         "HEARTMAP_SECRETS": secret_arn,
         "HEARTMAP_AUDIT_LOG_GROUPS": json.dumps(GROUPS),
+        "HEARTMAP_AUDIT_BUCKET": BUCKET,
+        "HEARTMAP_AUDIT_PUBLIC_KEY": PUBLIC_KEY,
+        "HEARTMAP_AUDIT_KEPT_DAYS": "30",
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": moto_url,
         "AWS_ACCESS_KEY_ID": "local",

@@ -37,8 +37,8 @@ class Api:
 
         monkeypatch.setattr(Aws, "call", keep)
 
-    def __call__(self, status: int, query: dict[str, Any] | None = None, **changes: Any) -> Any:
-        answer = self._trail.answer(event("GET", "/audit", query=query, **changes))
+    def __call__(self, status: int, query: dict[str, Any] | None = None, *, route: str = "/audit", **changes: Any) -> Any:
+        answer = self._trail.answer(event("GET", route, query=query, **changes))
         (text,) = self._capsys.readouterr().out.splitlines()
         self.line = json.loads(text)
         assert answer["statusCode"] == status, answer["body"]
@@ -54,8 +54,9 @@ def api(trail: Trail, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return Api(trail, monkeypatch, capsys)
 
 
-def test_the_one_row_that_is_answered_here_is_this() -> None:
-    assert [(rule.method, rule.route) for rule in ACCESS_POLICY if rule.answered_by == AUDIT] == [("GET", "/audit")]
+def test_the_rows_that_are_answered_here_are_these() -> None:
+    rows = [(rule.method, rule.route) for rule in ACCESS_POLICY if rule.answered_by == AUDIT]
+    assert rows == [("GET", "/audit"), ("GET", "/audit/seals")]
 
 
 @pytest.mark.parametrize(("who", "changes", "status"), everyone_else(), ids=[who for who, *_ in everyone_else()])

@@ -46,6 +46,7 @@ NEEDS |= {"GET /analyses/{analysis_id}/results": "analyses:read", "PATCH /analys
 NEEDS |= {"DELETE /analyses/{analysis_id}": "analyses:write", "GET /keys": "admin:read", "POST /keys": "admin:write"}
 NEEDS |= {"POST /keys/{key_id}/rotate": "admin:write", "DELETE /keys/{key_id}": "admin:write"}
 NEEDS |= {"GET /users": "admin:read", "POST /users": "admin:write", "PATCH /users": "admin:write", "GET /audit": "admin:read"}
+NEEDS |= {"GET /audit/seals": "admin:read"}
 
 
 def may(call: "Call", who: "Token | Key") -> bool:

@@ -35,6 +35,7 @@ GET     /users                            - - A  -
 POST    /users                            - - A  -
 PATCH   /users                            - - A  -
 GET     /audit                            - - A  -
+GET     /audit/seals                      - - A  -
 """
 ROWS = [line.split() for line in MATRIX.strip().splitlines()]
 NOW = 1_800_000_000
