@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from operator_cli.preflight.place import Line, Place
+from operator_cli.preflight.place import Line, Place, code_of
 from operator_cli.preflight.registry import check
 
 # The roles that AWS makes itself for its services, at the first use. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_aws-services-that-work-with-iam.html
@@ -95,3 +95,31 @@ def gateway_role(place: Place) -> Iterator[Line]:
         detail=f"API Gateway writes the logs of this account as {role}, which this stack would replace, and remove at its end",
         next_step="Deploy each environment into an account of its own.",
     )
+
+
+@check("break-glass")
+def break_glass(place: Place) -> Iterator[Line]:
+    """Users that are not there stop the deployment; one without a second factor finds out when it is too late."""
+    from botocore.exceptions import ClientError
+
+    wrong = []
+    for arn in place.settings.break_glass_users:
+        account, name = arn.split(":")[4], arn.rsplit("/", 1)[-1]
+        try:
+            bare = account == place.account and not place.client("iam").list_mfa_devices(UserName=name)["MFADevices"]
+        except ClientError as error:
+            if code_of(error) != "NoSuchEntity":
+                raise
+            wrong.append(f"{name} does not exist")
+        else:
+            if account != place.account:
+                wrong.append(f"{name} is of another account")
+            elif bare:
+                wrong.append(f"{name} has no second factor")
+    if wrong:
+        step = "Make the user, and its second factor: docs/break-glass.md"
+        yield Line(name="break-glass", state="fail", detail="; ".join(wrong), next_step=step, items=tuple(wrong))
+    else:
+        count = len(place.settings.break_glass_users)
+        detail = f"{count} users have a second factor" if count else "nobody is named, so there is no such role"
+        yield Line(name="break-glass", state="pass", detail=detail)

@@ -55,6 +55,6 @@ def break_glass(
         "exit_code": exit_code,
     }
     command.output.result(document, lambda: None)
-    command.output.note("Write down what was done: docs/operations.md, Break-glass.")
+    command.output.note("Write down what was done: docs/break-glass.md says what comes after.")
     if exit_code:
         raise typer.Exit(1)

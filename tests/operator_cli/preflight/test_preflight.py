@@ -295,7 +295,7 @@ def test_a_broken_condition_is_told_with_what_mends_it(
 
 
 def test_every_check_is_broken_by_a_test() -> None:
-    elsewhere = {"region", "zones", "GuardDuty", "cost"}
+    elsewhere = {"region", "zones", "GuardDuty", "break-glass", "cost"}
     assert {name for name, *_ in BREAKS} | elsewhere == set(run.checks())
 
 
@@ -397,6 +397,22 @@ def test_what_the_stack_s_own_state_holds_is_no_leftover(look: Any, aws: Clients
     aws("s3").delete_bucket(Bucket=name)
 
 
+def test_break_glass_users_need_a_second_factor(look: Any, plan: Any, aws: Clients) -> None:
+    def named(*arns: str) -> Any:
+        return plan.settings.model_copy(update={"break_glass_users": arns})
+
+    iam, jane = aws("iam"), f"arn:aws:iam::{ACCOUNT}:user/people/jane"
+    assert only_pass(look("break-glass"))
+    assert "jane does not exist" in only(look("break-glass", settings=named(jane)), "fail").detail
+    iam.create_user(UserName="jane", Path="/people/")
+    assert "jane has no second factor" in only(look("break-glass", settings=named(jane)), "fail").detail
+    iam.enable_mfa_device(UserName="jane", SerialNumber="device-0001", AuthenticationCode1="123456", AuthenticationCode2="654321")
+    assert only_pass(look("break-glass", settings=named(jane)))
+    strange = named("arn:aws:iam::999999999999:user/eve")
+    aws("iam").create_user(UserName="eve")
+    assert "another account" in only(look("break-glass", settings=strange), "fail").detail
+
+
 # Permissions
 
 
@@ -466,7 +482,7 @@ def test_the_session_refuses_a_changing_call(moto_url: str) -> None:
     assert "never" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
 
 
-@pytest.mark.parametrize("name", sorted(run.checks().keys() - {"cost"}))
+@pytest.mark.parametrize("name", sorted(run.checks().keys() - {"cost", "break-glass"}))
 def test_what_may_not_be_read_is_a_warning(name: str, place: Place, look: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, ClientError({"Error": {"Code": "AccessDeniedException"}}, "DescribeSomething"))
     line = only(look(name), "warn")
