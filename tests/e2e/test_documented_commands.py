@@ -88,10 +88,10 @@ def test_every_verb_and_option_works_as_the_help_says(local: Any, tmp_path: Path
     cells = local.state / "pbmc68k.h5ad"
     typist.types("login --as admin")
     _of_this_side(typist)
-    _data_and_analyses(typist, cells)
+    analysis = _data_and_analyses(typist, cells)
     _settings(typist)
     _people_and_keys(typist)
-    _the_trail(typist)
+    _the_trail(typist, analysis)
     typist.types("logout")
     typist.types("whoami", code=3)
     wanted = {(verb, "") for verb in VERBS} | {
@@ -122,7 +122,8 @@ def _of_this_side(typist: Typist) -> None:
     assert re.fullmatch(r"http://(127\.0\.0\.1|localhost):\d+/start\?token=\S+", json.loads(told.splitlines()[-1])["url"])
 
 
-def _data_and_analyses(typist: Typist, cells: Path) -> None:
+def _data_and_analyses(typist: Typist, cells: Path) -> str:
+    """An analysis whose results were read."""
     upload = typist.types(f"upload {cells} --visibility shared --wait")
     assert upload["state"] == "accepted"
     refused = typist.types("upload --source s3://atlas/heart/cells.h5ad", code=1)
@@ -144,6 +145,7 @@ def _data_and_analyses(typist: Typist, cells: Path) -> None:
     assert typist.types(f"jobs share {analysis} private")["visibility"] == "private"
     started = typist.types(f"analyze {upload['upload_id']} --type comprehensive")
     assert typist.types(f"jobs cancel {started['analysis_id']}")["state"] == "cancelled"
+    return analysis
 
 
 def _settings(typist: Typist) -> None:
@@ -175,7 +177,7 @@ def _people_and_keys(typist: Typist) -> None:
     typist.types(f"users reset-mfa {name} --yes")
 
 
-def _the_trail(typist: Typist) -> None:
+def _the_trail(typist: Typist, analysis: str) -> None:
     subject = typist.types("whoami")["subject"]
     typist.types("api GET /nowhere", code=1)
     found = typist.types(f"audit search --since 1h --until 0m --principal {subject} --limit 50")["records"]
@@ -184,6 +186,15 @@ def _the_trail(typist: Typist) -> None:
         ("--decision allow", "--reason allowed", "--method GET", "--route /config", "--source-ip 127.0.0.1", "--text config")
     )
     typist.types(f"audit search {narrow} --request-id {found[0]['request_id']} --key-id 01J8ZQ4Y7M3W5X9K2B6C1D0EFG")
+    (ended,) = typist.types(f"audit search --action analysis_succeeded --resource {analysis}")["records"]
+    # One call, from the gateway over the service to the worker.
+    story = typist.types(f"audit ask story-of {ended['request_id']} --since 1h --until 0m")["records"]
+    assert [record["stream"] for record in story] == ["worker", "service", "authorizer"]
+    assert {(record["principal"], record["resource"]) for record in story[:2]} == {(subject, analysis)}
+    read = typist.types(f"audit ask who-read {analysis}")["records"]
+    assert {(record["principal"], record["files"] > 1, record["bytes"] > 1) for record in read} == {(subject, True, True)}
+    changed = {record["action"] for record in typist.types(f"audit ask changes-by {subject}")["records"]}
+    assert changed >= {"config_changed", "analysis_shared", "create", "rotate", "revoke", "invite", "change"}
     typist.serves(f"audit tail --decision allow --reason allowed --principal {subject}", until="Ctrl-C", code=130)
 
 
