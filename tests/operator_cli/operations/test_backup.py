@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyrage
 import pytest
@@ -17,7 +18,6 @@ from operator_cli.operations import tables
 from operator_cli.operations.archive import Archive, Bucket, Directory, identities
 from operator_cli.operations.backup import Backup
 from operator_cli.operations.restore import Content, Restore, check_empty, check_parts, differences, verified
-from operator_cli.operations.stack import TABLES
 from tests.operator_cli.operations.conftest import Deployed
 
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -149,19 +149,23 @@ def test_tables_and_objects_are_of_one_moment(used: Deployed, tmp_path: Path) ->
     assert kept == {"results/01/summary.json": b"{}", "results/01/annotated.h5ad": RESULT, "results/02/empty": b""}
 
 
-def test_dynamodb_is_asked_for_that_moment(used: Deployed, tmp_path: Path) -> None:
-    asked: list[Any] = []
-    events, name = used.client("dynamodb").meta.events, "provide-client-params.dynamodb.ExportTableToPointInTime"
-
-    def keep(params: dict[str, Any], **_: Any) -> None:
-        asked.append(params["ExportTime"])
-
-    events.register(name, keep)
-    content = back_up(used, tmp_path / "backup")
-    events.unregister(name, keep)
-    assert asked == [datetime.fromisoformat(content.manifest["at"])] * len(TABLES)
-    # What it put down for that is gone again.
+def test_dynamodb_is_asked_for_that_moment_and_what_it_put_down_is_removed(used: Deployed, tmp_path: Path) -> None:
+    at = datetime(2026, 11, 30, 8, tzinfo=UTC)
+    dynamodb = used.client("dynamodb")
+    asked = Mock(wraps=dynamodb)
+    lines = list(
+        tables.export(asked, used.client("s3"), table=used.output("config_table"), at=at, workplace=used.workplace, poll=0.01)
+    )
+    assert asked.export_table_to_point_in_time.call_args.kwargs["ExportTime"] == at
+    assert len(lines) == 2
     assert used.client("s3").list_objects_v2(Bucket=used.workplace).get("Contents", []) == []
+
+
+def test_an_export_that_fails_is_no_backup() -> None:
+    failed = {"ExportStatus": "FAILED", "ExportArn": "a", "FailureMessage": "the bucket is gone"}
+    dynamodb = Mock(**{"export_table_to_point_in_time.return_value": {"ExportDescription": failed}})
+    with pytest.raises(CliError, match="the bucket is gone"):
+        list(tables.export(dynamodb, Mock(), table="jobs", at=datetime.now(UTC), workplace="w"))
 
 
 def test_an_interrupted_backup_goes_on_with_its_own_moment(used: Deployed, tmp_path: Path) -> None:

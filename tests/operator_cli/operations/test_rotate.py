@@ -2,10 +2,7 @@
 
 import base64
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,77 +18,61 @@ from operator_cli.operations import rotate
 from operator_cli.operations.rotate import Secret
 from tests.operator_cli.operations.conftest import Deployed, behind_a_gateway
 
-SETTLE = 0.6
-"""Seconds, where functions read the secret again after half of it."""
+STEP = 60
+"""Seconds between two rounds of calls, by the callers' own clock: it runs while the rotation waits, and needs no waiting."""
 
 
 def quiet(_: str) -> None: ...
 
 
-@pytest.fixture(autouse=True)
-def _functions_read_the_secret_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secret_store, "MAX_AGE", SETTLE / 2)
-    monkeypatch.setattr(api_keys, "MAX_AGE", 0.05)
-
-
 class Callers:
-    """Authorizers, each of which began at another time, and programs that call them all the time."""
+    """Two authorizers, which read the secret at different times, programs that call them all the time, and the functions that
+    make keys, by what they know of the secret."""
 
-    def __init__(self, stack: Deployed, keys: list[str], now: Callable[[], float] = time.time) -> None:
-        self._keys, self._now = keys, now
+    def __init__(self, stack: Deployed, keys: list[str]) -> None:
+        self._stack, self.keys = stack, keys
+        self.now = time.time()
         self.refusals: list[str] = []
-        self.calls = 0
+        self.calls = self._made = 0
         aws = Aws(endpoint=stack.endpoint, own_addresses=False)
         arn = stack.client("secretsmanager").describe_secret(SecretId=stack.secret)["ARN"]
-        self._secrets = [ManagedSecrets(arn, aws) for _ in range(2)]
         table = KeyTable(stack.output("api_keys_table"), aws)
+        self._secrets = [ManagedSecrets(arn, aws) for _ in range(2)]
         self._verifiers = [KeyVerifier(table, secrets, environment="local") for secrets in self._secrets]
-        # A function of the API that makes keys, by what it knows of the secret.
-        self._stack, self._made = stack, 0
+        self._secrets[0].get(now=self.now, deadline=_soon())
+        self.now += secret_store.MAX_AGE / 2
 
-    def call(self) -> None:
+    def wait(self, seconds: float) -> None:
+        """What the rotation waits by."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + STEP)
+            self.call()
+
+    def call(self, *_: Any, **__: Any) -> None:
         for verifier, secrets in zip(self._verifiers, self._secrets, strict=True):
-            for key in self._keys:
+            for key in self.keys:
                 self.calls += 1
                 try:
-                    verifier.verify(key, region="us-east-1", now=self._now(), deadline=time.monotonic() + 2)
+                    verifier.verify(key, region="us-east-1", now=self.now, deadline=_soon())
                 except (Refused, Fault) as refusal:
                     self.refusals.append(str(refusal))
             self._make(secrets)
 
     def _make(self, secrets: ManagedSecrets) -> None:
-        if self._made >= 12:
-            return
         self._made += 1
+        if self._made % 8:
+            return
         key_id = f"MADE{self._made:04}"
-        pepper = secrets.get(now=self._now(), deadline=time.monotonic() + 2).api_key_pepper
+        pepper = secrets.get(now=self.now, deadline=_soon()).api_key_pepper
         key = f"hm_local_{key_id}_{'s' * 43}"
-        self._stack.put(
-            "api-keys",
-            public_id={"S": key_id},
-            principal={"S": "program:made"},
-            digest={"S": api_keys.digest(key, pepper)},
-            peppers={"S": peppers.name(pepper)},
-        )
-        self._keys.append(key)
+        digest = {"digest": {"S": api_keys.digest(key, pepper)}, "peppers": {"S": peppers.name(pepper)}}
+        self._stack.put("api-keys", public_id={"S": key_id}, principal={"S": "program:made"}, **digest)
+        self.keys.append(key)
 
-    @contextmanager
-    def calling(self) -> Iterator[None]:
-        ended = threading.Event()
 
-        def run() -> None:
-            while not ended.is_set():
-                self.call()
-                # Keys are made throughout, not in the first moment.
-                ended.wait(0.05)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+def _soon() -> float:
+    return time.monotonic() + 30
 
 
 @pytest.fixture(autouse=True)
@@ -110,23 +91,36 @@ def unnamed(stack: Deployed, key_id: str) -> str:
 
 
 def test_no_key_is_refused_while_the_pepper_is_rotated_twice(stack: Deployed) -> None:
-    keys = [stack.key("GOODKEY1"), unnamed(stack, "OLDKEY01")]
-    callers = Callers(stack, keys)
+    callers = Callers(stack, [stack.key("GOODKEY1"), unnamed(stack, "OLDKEY01")])
     stack.put("api-keys", public_id={"S": "locked"})
     first = stack.pepper()
-    with callers.calling():
-        for _ in range(2):
-            rotate.pepper(stack, tell=quiet, settle=SETTLE)
-        time.sleep(SETTLE)
-    assert (callers.refusals, callers.calls > 100, len(keys) > 10) == ([], True, True)
+    # Also between two of the keys' changes.
+    events, changed = stack.client("dynamodb").meta.events, "after-call.dynamodb.UpdateItem"
+    events.register(changed, callers.call)
+    for _ in range(2):
+        rotate.pepper(stack, tell=quiet, wait=callers.wait)
+    events.unregister(changed, callers.call)
+    callers.wait(rotate.SETTLE_SECONDS)
+    assert callers.refusals == []
+    assert callers.calls > 100
+    assert len(callers.keys) > 4
     # And each key of each time is good with what is left of the secret, which is no more than they need.
     content = parse(json.dumps(stack.secret_content()).encode())
     assert first in content.other_peppers.inner
     assert (content.other_peppers.following, content.other_peppers.previous) == (None, None)
     records = {item["public_id"]["S"]: item for item in stack.items("api-keys")}
-    for key in keys:
-        item = records[key.split("_")[2]]
-        api_keys.verify(key, key.split("_")[2], item, pepper=content.api_key_pepper, others=content.other_peppers)
+    for key in callers.keys:
+        key_id = key.split("_")[2]
+        api_keys.verify(key, key_id, records[key_id], pepper=content.api_key_pepper, others=content.other_peppers)
+
+
+def test_with_less_patience_calls_would_be_refused(stack: Deployed) -> None:
+    callers = Callers(stack, [stack.key("GOODKEY1")])
+    callers.call()
+    rotate.pepper(stack, tell=quiet, settle=STEP, wait=callers.wait)
+    callers.call()
+    assert callers.refusals
+    assert rotate.SETTLE_SECONDS > secret_store.MAX_AGE
 
 
 def test_what_the_old_pepper_made_is_worth_nothing_afterwards(stack: Deployed) -> None:
