@@ -266,7 +266,8 @@ def _row(record: Mapping[str, Any]) -> tuple[object, ...]:
 
 def _done(record: Mapping[str, Any]) -> str:
     about = record.get("resource") or record.get("subject") or record.get("key_id")
-    words = (record.get("stream"), record.get("action"), about)
+    much = f"({record['files']} files, {record['bytes']:,} bytes)" if record.get("files") is not None else None
+    words = (record.get("stream"), record.get("action"), about, much, *(record.get("changes") or ()))
     return " ".join(str(word) for word in words if word)
 
 

@@ -98,9 +98,14 @@ def test_a_line_says_what_who_and_why(trail: Any, reply: Any) -> None:
 
 def test_a_record_of_the_service_is_told_by_what_was_done_to_what(trail: Any, reply: Any) -> None:
     read = record(stream="service", method="GET", route="/analyses/{analysis_id}/results", action="results_read", resource="01JD")
-    trail.routes["GET", "/audit"] = reply(200, {"records": [read]})
-    (line,) = run("search").stdout.splitlines()
-    assert line.split("\t")[2] == "service results_read 01JD"
+    given = read | {"files": 2, "bytes": 4200}
+    changed = record(stream="service", action="config_changed", changes=["min_genes", "resolution"])
+    trail.routes["GET", "/audit"] = reply(200, {"records": [read, given, changed]})
+    assert [line.split("\t")[2] for line in run("search").stdout.splitlines()] == [
+        "service results_read 01JD",
+        "service results_read 01JD (2 files, 4,200 bytes)",
+        "service config_changed min_genes resolution",
+    ]
 
 
 def test_the_fields_of_a_record_are_those_that_the_service_shows() -> None:
