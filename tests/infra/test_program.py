@@ -54,6 +54,11 @@ COMPONENT_TYPES = {
     "heartmap:alarms:AlarmTopic",
     "heartmap:observability:ServiceAlarms",
     "heartmap:observability:WebAclLog",
+    "heartmap:activity_alarms:SealAlarms",
+    "heartmap:activity_alarms:ActivityAlarms",
+    "heartmap:saved_queries:SavedQueries",
+    "heartmap:dashboard:Dashboard",
+    "heartmap:budget:Budget",
 }
 BESIDE_A_BASTION = {"heartmap:bastion:Bastion", "heartmap:private_dns:PrivateDns"}
 WITH_A_DOMAIN = {
@@ -69,7 +74,8 @@ MODULE_ORDER = [
     "build_context", "compute", "scaling", "mail", "identity", "key_set", "authorizer", "rotation", "api_functions",
     "token_exchange", "key_administration", "user_administration", "audit_sealing", "audit_search",
     "gateway_responses", "request_models", "api",
-    "waf_rules", "edge", "change_alarms", "observability", "private_dns", "bastion", "vpn", "program",
+    "waf_rules", "edge", "break_glass", "change_alarms", "observability", "activity_alarms", "saved_queries", "dashboard", "budget",
+    "private_dns", "bastion", "vpn", "program",
 ]  # fmt: skip
 
 # Inputs that hold a secret value.
