@@ -9,8 +9,8 @@ from pathlib import Path
 
 import boto3
 
-from local_cloud.deploy import CREDENTIALS, REGION, Deployment
-from local_cloud.engine import PROJECT
+from local_cloud.deploy import CREDENTIALS, REGION, DeployFailed, Deployment
+from local_cloud.engine import PROJECT, EngineMissing
 from local_cloud.moto_server import running_moto
 
 _PLACEHOLDER = "Z0123456789EXAMPLE"
@@ -51,4 +51,7 @@ def _deploy(stack: str, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    _deploy(sys.argv[1], Path(sys.argv[2]))
+    try:
+        _deploy(sys.argv[1], Path(sys.argv[2]))
+    except (DeployFailed, EngineMissing) as error:
+        sys.exit(str(error))

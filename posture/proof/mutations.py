@@ -652,6 +652,16 @@ RIGHTS = (
     ),
 )
 
+
+def _open_api(export: Export) -> None:
+    """The API's policy is within it, or, where the stack bounds its callers' addresses, beside it."""
+    statement = {"Sid": "Added", "Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "*"}
+    try:
+        with_statement("RestApiPolicy/api", statement)(export)
+    except NoSuchPlaceError:
+        put("RestApi/api", policy=json.dumps({"Statement": [statement]}))(export)
+
+
 METHODS = (
     Mutation(
         "a method has no authorization",
@@ -704,17 +714,8 @@ METHODS = (
     Mutation(
         "the API's policy lets every account call what IAM authorizes",
         "entry",
-        "RestApi/api [Added]",
-        put(
-            "RestApi/api",
-            policy=json.dumps(
-                {
-                    "Statement": [
-                        {"Sid": "Added", "Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "*"}
-                    ]
-                }
-            ),
-        ),
+        "RestApi",
+        _open_api,
     ),
 )
 
