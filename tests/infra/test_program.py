@@ -74,8 +74,8 @@ MODULE_ORDER = [
     "build_context", "compute", "scaling", "mail", "identity", "key_set", "authorizer", "rotation", "api_functions",
     "token_exchange", "key_administration", "user_administration", "audit_sealing", "audit_search",
     "gateway_responses", "request_models", "api",
-    "waf_rules", "edge", "break_glass", "change_alarms", "observability", "activity_alarms", "saved_queries", "dashboard", "budget",
-    "private_dns", "bastion", "vpn", "program",
+    "waf_rules", "edge", "break_glass", "change_alarms", "observability", "activity_alarms", "saved_queries", "dashboard",
+    "budget", "private_dns", "bastion", "vpn", "program",
 ]  # fmt: skip
 
 # Inputs that hold a secret value.
