@@ -61,13 +61,15 @@ class _Last:
 
 
 class Sealer:
-    """Seals into ``store`` what ``reader`` has. ``now`` is in milliseconds since the epoch."""
+    """Seals into ``store`` what ``reader`` has, up to when this is made: the time that passes meanwhile is for the next one.
+    ``now`` is in milliseconds since the epoch."""
 
     def __init__(self, reader: Reader, store: Store, signer: Signer, now: Callable[[], int]) -> None:
         self._reader = reader
         self._store = store
         self._signer = signer
         self._now = now
+        self._horizon = now() - LAG
         self._last: _Last | None = None
 
     def next(self) -> Sealed | None:
@@ -77,13 +79,12 @@ class Sealer:
         """
         again = self._last is None
         last = self._last = self._last or self._read_last()
-        horizon = self._now() - LAG
-        if last.until >= horizon:
+        if last.until >= self._horizon:
             return None
         # Within a run nothing comes late.
         begin = last.until - LATE if again else last.until
         longest = LONGEST if last.sequence else BEFORE_THE_FIRST
-        read = self._reader.read(begin, last.until, min(horizon, last.until + longest), last.known)
+        read = self._reader.read(begin, last.until, min(self._horizon, last.until + longest), last.known)
         lines = [line for _, line in sorted((_order(line), line) for line in read.lines)]
         sealed = self._seal(last, lines, read.until)
         self._last = self._after(sealed)
@@ -129,8 +130,7 @@ class Sealer:
     def _read_last(self) -> _Last:
         sequence = self._store.latest(SEALS_PREFIX)
         if sequence == 0:
-            until = self._now() - LAG - BEFORE_THE_FIRST
-            return _Last(0, FIRST, until, 0, Ledger(), 0, {})
+            return _Last(0, FIRST, self._horizon - BEFORE_THE_FIRST, 0, Ledger(), 0, {})
         file = self._read(sequence)
         self._signer.verify(file.text, file.signature)
         seal = file.seal

@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Callable
 from hashlib import sha256
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError
 from lambda_authorizer.audit_chain import PROCESS, Chain, parse
 from lambda_sealing import habits, sealer, seals
 from lambda_sealing.chains import INSERTED, REMOVED
-from lambda_sealing.handler import NotSealed
+from lambda_sealing.handler import NotSealed, Sealing
 from lambda_sealing.seals import RECORDS_PREFIX, SEALS_PREFIX, Seal, name_of
 from tests.lambda_sealing.conftest import MINUTE, NOW, Cloud, record
 from tests.lambda_sealing.test_chains import place, rehashed
@@ -75,6 +76,11 @@ def test_an_empty_period_has_a_seal_too(cloud: Cloud) -> None:
     assert (lines(cloud, 1), lines(cloud, 2), seal(cloud, 2).sequence) == ([], [], 2)
     # Called again at once it has nothing to do.
     assert cloud.run() == 0
+
+
+def test_a_call_ends_though_time_goes_on(cloud: Cloud) -> None:
+    ticking = Sealing(cloud.configuration, cloud.aws, lambda: True, count(cloud.now).__next__)
+    assert ticking.run() == 1
 
 
 def test_what_comes_late_is_in_a_later_seal_and_nothing_is_missing(cloud: Cloud) -> None:
@@ -275,14 +281,17 @@ def test_old_writers_are_forgotten_and_that_is_said(cloud: Cloud, monkeypatch: p
     chains = [Chain() for _ in range(5)]
     cloud.log(*(record(chain, NOW + number) for number, chain in enumerate(chains)))
     cloud.run()
-    made = seal(cloud, 1)
-    assert (len(made.writers), made.retired) == (3, 2)
+    # A seal names those that it has records of, however many.
+    assert (len(seal(cloud, 1).writers), seal(cloud, 1).retired) == (5, 0)
+    cloud.now += 5 * MINUTE
+    cloud.run()
+    assert (len(seal(cloud, 2).writers), seal(cloud, 2).retired) == (3, 2)
     # One of them comes again: it is no stranger that lacks a beginning.
     cloud.log(record(chains[0], NOW + 100))
     for _ in range(5):
         cloud.now += 5 * MINUTE
         cloud.run()
-    assert [one for number in range(1, 7) for one in seal(cloud, number).found] == []
+    assert [one for number in range(1, 8) for one in seal(cloud, number).found] == []
 
 
 def test_every_record_is_looked_at_once_and_a_suspicion_is_told(
