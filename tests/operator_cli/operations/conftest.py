@@ -4,7 +4,7 @@ import base64
 import json
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -137,7 +137,7 @@ def behind_a_gateway(stack: Deployed) -> None:
     elb.create_listener(
         LoadBalancerArn=balancer, Protocol="HTTPS", Port=443, Certificates=[{"CertificateArn": arn}], DefaultActions=[action]
     )
-    stack.outputs |= {"rest_api_id": api, "stage_name": "live", "load_balancer_arn": balancer}  # pyright: ignore[reportOperatorIssue]
+    cast("dict[str, Any]", stack.outputs).update(rest_api_id=api, stage_name="live", load_balancer_arn=balancer)
 
 
 @pytest.fixture

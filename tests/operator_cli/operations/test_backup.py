@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import pyrage
 import pytest
 
 from operator_cli.errors import CliError, WrongUse
 from operator_cli.operations import restore as restoring
 from operator_cli.operations import tables
-from operator_cli.operations.archive import Archive, Bucket, Directory, identities
+from operator_cli.operations.archive import Archive, Bucket, Directory, age, identities
 from operator_cli.operations.backup import Backup
 from operator_cli.operations.restore import Content, Restore, check_empty, check_parts, differences, verified
 from tests.operator_cli.operations.conftest import Deployed
 
-IDENTITY = pyrage.x25519.Identity.generate()
+IDENTITY = age().x25519.Identity.generate()
 RECIPIENT = str(IDENTITY.to_public())
 RESULT = os.urandom(300_000)
 
@@ -214,7 +213,7 @@ def test_nothing_of_the_data_can_be_read_without_the_identity(used: Deployed, tm
     for word in (b"ada@example.org", b"GOODKEY1", b"summary.json", b"listing_key"):
         assert word not in stored, word
     assert {oct(path.stat().st_mode & 0o077) for path in (place, *place.rglob("*"))} == {"0o0"}
-    stranger = Archive(Directory.made(place), identities=(str(pyrage.x25519.Identity.generate()),))
+    stranger = Archive(Directory.made(place), identities=(str(age().x25519.Identity.generate()),))
     with pytest.raises(CliError, match="cannot be read with this identity"):
         restore(used, Content.of(stranger))
 
