@@ -41,12 +41,16 @@ BACKUP_HOURS = 24
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a teardown does. ``destroyed`` and ``kept`` are resources of the state; ``told`` says the rest in words."""
+    """What a teardown does. ``destroyed`` and ``kept`` are resources of the state; ``told`` says the rest in words.
+
+    ``staying`` are the URNs that the engine leaves alone: what is kept, with the components and providers that it is under.
+    """
 
     stack: str
     account: str
     destroyed: tuple[Resource, ...]
     kept: tuple[Resource, ...]
+    staying: frozenset[str]
     told: tuple[str, ...]
 
     @property
@@ -89,7 +93,8 @@ def plan(deployment: Mapping[str, Any], *, stack: str, account: str, session: "b
     kept = _with_what_they_need(resources, set(_kept(made)))
     going = tuple(one for one in made if one["urn"] not in kept)
     staying = tuple(one for one in made if one["urn"] in kept)
-    return Plan(stack=stack, account=account, destroyed=going, kept=staying, told=tuple(_told(going, staying)))
+    told = tuple(_told(going, staying))
+    return Plan(stack=stack, account=account, destroyed=going, kept=staying, staying=frozenset(kept), told=told)
 
 
 def _is_the_one(
@@ -145,8 +150,10 @@ def _kept(made: Iterable[Resource]) -> Iterator[str]:
         inputs = one.get("inputs") or {}
         of_bucket = one["type"].startswith("aws:s3/bucket") and inputs.get("bucket") in locked
         alias = one["type"] == ALIAS and str(inputs.get("name")).endswith("-logs")
+        # A log group that is named after something keeps that as well: the API's own, whose requests are in another one.
+        own_name = one["type"] == LOGS and all(f"{KEY}::" in urn for urn in one.get("dependencies") or ())
         # Where its requests are logged goes.
-        if (of_bucket and "Logging" not in one["type"]) or one["type"] == LOGS or alias:
+        if (of_bucket and "Logging" not in one["type"]) or own_name or alias:
             yield one["urn"]
 
 
@@ -167,8 +174,8 @@ def _with_what_they_need(resources: Iterable[Resource], kept: set[str]) -> set[s
 def _told(going: Iterable[Resource], staying: Iterable[Resource]) -> Iterator[str]:
     """What AWS itself keeps for a while."""
     types = {one["type"]: one for one in going}
-    if any(one["type"] == LOGS for one in going):
-        yield "Log groups are destroyed with what they hold."
+    if logs := [label(one) for one in going if one["type"] == LOGS]:
+        yield f"With what they hold are destroyed: {', '.join(logs)}."
     if key := types.get(KEY):
         days = (key.get("inputs") or {}).get("deletionWindowInDays", 30)
         yield (
@@ -210,7 +217,8 @@ def destroy(stack: "auto.Stack", decided: Plan, tell: Tell) -> None:
     now = {one["urn"] for one in resources if one.get("custom") and not one["type"].startswith("pulumi:")}
     if now != {one["urn"] for one in (*decided.destroyed, *decided.kept)}:
         raise CliError("Somebody changed the stack meanwhile: nothing was destroyed.", next_step="Look again, and decide again.")
-    target = [one["urn"] for one in decided.destroyed] if decided.kept else None
+    # Components too: one that goes with its parts, such as that of the image, has to be named like them.
+    target = [one["urn"] for one in resources if one["urn"] not in decided.staying] if decided.kept else None
     try:
         stack.destroy(target=target, on_output=tell, color="never", show_secrets=False, suppress_outputs=True)
     except CommandError:

@@ -98,6 +98,22 @@ def test_prowler_finds_nothing_that_docs_controls_does_not_explain(engine: Any, 
     assert stale(failures, explained, prowler.CHECKS, engine.stack) == []
 
 
+# What `heartmapctl operate teardown` decides and has the engine do; the types of what it leaves.
+TEARDOWN = """
+import boto3
+from operator_cli.operations import teardown
+stack = deployment.select()
+session = boto3.Session(region_name="us-east-1")
+decided = teardown.plan(stack.export_stack().deployment, stack="prod", account="123456789012", session=session)
+teardown.destroy(stack, decided, lambda _: None)
+left = [one for one in stack.export_stack().deployment["resources"] if one.get("custom")]
+buckets = sorted(one["id"] for one in left if one["type"] == teardown.BUCKET)
+fine = ("pulumi:", "aws:s3/bucket", teardown.LOGS, teardown.KEY, teardown.ALIAS)
+others = [one["type"] for one in left if not one["type"].startswith(fine)]
+print(json.dumps({"buckets": buckets, "others": others}))
+"""
+
+
 def test_destroy_leaves_nothing_behind(engine: Any, first: Any) -> None:
     file = engine.project / f"Pulumi.{engine.stack}.yaml"
     if "deletion_protection: true" in file.read_text():
@@ -105,6 +121,14 @@ def test_destroy_leaves_nothing_behind(engine: Any, first: Any) -> None:
         last = "deletion_protection: false\n  heartmap:decommission: true"
         file.write_text(file.read_text().replace("deletion_protection: true", last))
         engine.up()
+    if engine.stack == "prod":
+        kept = engine.run(TEARDOWN)
+        assert sorted(bucket["Name"] for bucket in engine.client("s3").list_buckets()["Buckets"]) == kept["buckets"]
+        assert [name for name in kept["buckets"] if "-audit-" not in name] == []
+        assert {group["logGroupName"] for group in engine.client("logs").describe_log_groups()["logGroups"]} >= {
+            "/heartmap/prod/trail"
+        }
+        assert not kept["others"]
     engine.run("deployment.destroy()\nprint('{}')")
     assert [resource["type"] for resource in engine.export() if resource["type"] != "pulumi:pulumi:Stack"] == []
     assert engine.account.left() == {}

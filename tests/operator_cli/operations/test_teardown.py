@@ -21,7 +21,8 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 def resource(type_: str, name_: str, *, of: str = "", needs: tuple[str, ...] = (), **inputs: Any) -> dict[str, Any]:
     kind = f"heartmap:data:{type_}" if not type_.startswith(("aws:", "pulumi:")) else type_
     return {
-        "urn": f"urn:pulumi:dev::heartmap::{kind}::{name_}",
+        # The engine puts a parent's type before its children's.
+        "urn": f"urn:pulumi:dev::heartmap::{'heartmap:data:Keys$' if 'kms/key' in kind else ''}{kind}::{name_}",
         "custom": kind.startswith(("aws:", "pulumi:providers")),
         "type": kind,
         "id": name_,
@@ -34,7 +35,7 @@ def resource(type_: str, name_: str, *, of: str = "", needs: tuple[str, ...] = (
 
 
 STACK = "urn:pulumi:dev::heartmap::pulumi:pulumi:Stack::heartmap-dev"
-LOGS_KEY = "urn:pulumi:dev::heartmap::aws:kms/key:Key::logs"
+LOGS_KEY = "urn:pulumi:dev::heartmap::heartmap:data:Keys$aws:kms/key:Key::logs"
 BUCKETS = "urn:pulumi:dev::heartmap::heartmap:data:Buckets::buckets"
 
 STATE: dict[str, Any] = {
@@ -51,6 +52,13 @@ STATE: dict[str, Any] = {
         resource("aws:s3/bucketLogging:BucketLogging", "audit-logging", of=BUCKETS, bucket="audit"),
         resource(teardown.LOCK, "audit-lock", of=BUCKETS, bucket="audit"),
         resource(teardown.LOGS, "api", of=STACK, needs=(LOGS_KEY,), name="/heartmap/dev/api"),
+        resource(
+            teardown.LOGS,
+            "of-api",
+            of=STACK,
+            needs=(LOGS_KEY, "urn:pulumi:dev::heartmap::aws:dynamodb/table:Table::jobs"),
+            name="of",
+        ),
         resource("aws:dynamodb/table:Table", "jobs", of=STACK, name="jobs"),
     ]
 }
@@ -72,7 +80,7 @@ def names(resources: Any) -> set[str]:
 def test_a_locked_audit_bucket_stays_with_the_logs_and_the_key_that_both_are_read_with() -> None:
     decided = planned()
     assert names(decided.kept) == {"audit", "audit-policy", "audit-lock", "api", "logs", "logs-alias"}
-    assert names(decided.destroyed) == {"uploads", "audit-logging", "data", "jobs"}
+    assert names(decided.destroyed) == {"uploads", "audit-logging", "data", "jobs", "of-api"}
     assert decided.document()["data_destroyed"] == ["Bucket uploads", "Table jobs"]
     assert decided.document()["kept"] == ["Key logs", "Bucket audit", "LogGroup /heartmap/dev/api"]
 
@@ -81,7 +89,7 @@ def test_without_a_lock_everything_goes_and_that_is_said() -> None:
     unlocked = {"resources": [one for one in STATE["resources"] if one["type"] != teardown.LOCK]}
     decided = planned(unlocked)
     assert decided.kept == ()
-    assert "Log groups are destroyed" in decided.told[0]
+    assert "With what they hold are destroyed: LogGroup /heartmap/dev/api" in decided.told[0]
 
 
 def test_what_aws_keeps_for_a_while_is_said() -> None:
@@ -169,7 +177,14 @@ class Stack:
 def test_the_engine_is_told_of_what_goes_and_of_nothing_else() -> None:
     stack: Any = Stack()
     teardown.destroy(stack, planned(), lambda _: None)
-    assert {urn.rpartition("::")[2] for urn in stack.asked["target"]} == {"uploads", "audit-logging", "data", "jobs"}
+    # The component goes with its parts.
+    assert {urn.rpartition("::")[2] for urn in stack.asked["target"]} - {"image"} == {
+        "uploads",
+        "audit-logging",
+        "data",
+        "jobs",
+        "of-api",
+    }
 
 
 def test_a_stack_that_changed_meanwhile_is_left_alone() -> None:
