@@ -1,5 +1,6 @@
 """What `heartmapctl audit verify` finds, by seals that the sealer itself made of 100,000 and of a few records."""
 
+import gzip
 import random
 from bisect import bisect_left
 from collections.abc import Callable, Container, Iterator
@@ -307,6 +308,11 @@ def test_records_that_are_missing_altogether_are_named(trail: Trail) -> None:
 def test_records_that_cannot_be_read_are_named(trail: Trail, data: bytes) -> None:
     trail.objects[trail.records_key(4)] = data
     assert {(one.what, one.seal) for one in trail.problems()} == {("changed", 4)}
+
+
+def test_a_file_of_the_same_records_that_is_another_file_is_named(trail: Trail) -> None:
+    trail.objects[trail.records_key(4)] = gzip.compress("".join(f"{line}\n" for line in trail.lines(4)).encode(), compresslevel=1)
+    assert [(one.where, one.what, one.seal) for one in trail.problems()] == [("seals", "changed", 4)]
 
 
 def test_a_part_of_the_time_is_verified_from_the_seal_before_it(trail: Trail) -> None:
