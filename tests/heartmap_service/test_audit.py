@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -284,13 +286,13 @@ class Bench:
     ],
 )
 def test_the_verdict_on_an_upload_is_recorded_for_its_owner(
-    clients: Clients, worker_settings: Any, records: Records, verdict: Any, expected: tuple[str, ...]
+    clients: Clients, aws: Any, tmp_path: Path, records: Records, verdict: Any, expected: tuple[str, ...]
 ) -> None:
-    store = UploadStore(clients.dynamodb, worker_settings.jobs_table)
+    store = UploadStore(clients.dynamodb, aws["jobs_table"])
     upload = store.add(
         Upload(upload_id=ULID, owner="anna", state="pending", created_at=timestamp(), request_id="the-call", max_bytes=1)
     )
-    bench: Any = Bench(worker_settings, verdict)
+    bench: Any = Bench(SimpleNamespace(scratch_dir=tmp_path, job_memory_bytes=1), verdict)
     UploadChecker(bench, store)._check(upload)
     (record,) = records()
     assert told(record, "decision", "action", "reason") == expected
