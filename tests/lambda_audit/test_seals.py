@@ -1,9 +1,9 @@
 """The seals that administrators fetch, and lines as they were written."""
 
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from lambda_audit.handler import Trail
@@ -47,8 +47,7 @@ def test_seals_come_with_addresses_page_by_page(api: Api, bucket: Callable[[str,
     assert ([one["sequence"] for one in rest["seals"]], "latest" in rest) == ([3, 5], False)
     for url, content in ((rest["seals"][0]["url"], b"seal 3"), (*rest["seals"][1]["records"].values(), b"records 5")):
         assert "X-Amz-Expires=900" in url
-        with urllib.request.urlopen(url) as answer:
-            assert answer.read() == content
+        assert httpx.get(url).content == content
 
 
 def test_there_may_be_no_seals_yet(api: Api, bucket: Callable[[str, bytes], None]) -> None:
