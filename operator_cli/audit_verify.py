@@ -234,11 +234,12 @@ class Verification:
         return {(name, gap.first) for name, writer in self._ledger.writers.items() for gap in writer.gaps}
 
     def _compare(self, sequence: int, seal: Seal, lines: list[str]) -> None:
-        if self._make_live is None or seal.since < self._live_since:
+        if self._make_live is None or seal.until <= self._live_since:
             return
         if self._live is None:
-            self._live = self._make_live(seal.since)
-            self._report.compared_since = rfc3339(seal.since)
+            first = max(seal.since, self._live_since)
+            self._live = self._make_live(first)
+            self._report.compared_since = rfc3339(first)
         for finding in self._live.add(seal.since, seal.until, lines):
             self._tell("live log", finding, sequence, "since it was sealed")
 

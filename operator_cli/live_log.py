@@ -48,7 +48,9 @@ class LiveLog:
         old = {key: seen for key, seen in self._live.items() if seen.moment < since - HOUR}
         self._live = {key: seen for key, seen in self._live.items() if key not in old}
         new = {key: seen for key, seen in old.items() if seen.moment >= self._since}
-        return _told(gone.values(), new.values())
+        # What is older than the comparison is in the log no more, or need not be.
+        missed = [seen for seen in gone.values() if time_of(seen.line) >= self._since]
+        return _told(missed, new.values())
 
     def _read(self, end: int) -> None:
         if end > self._until:

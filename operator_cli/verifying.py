@@ -10,7 +10,7 @@ from operator_cli import audit
 from operator_cli.api import Api
 from operator_cli.audit_verify import Key, Report, Verification, rfc3339
 from operator_cli.errors import CliError
-from operator_cli.live_log import LiveLog
+from operator_cli.live_log import HOUR, LiveLog
 from operator_cli.sealed import Directory, Service
 from operator_cli.storage import Storage
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from operator_cli.command import Command
 
 ALL = 10_000_000
-DAY = 24 * 3600 * 1000
 EVERY = 1000
 """Seals after which it is said how far it is."""
 
@@ -41,8 +40,8 @@ def online(
     now = time.time_ns() // 1_000_000
     kept = source.first.kept_since
     if since is None and source.first.seals and source.first.seals[0].sequence > 1:
-        # What the retention has let go by is not missing. The bucket lets it go within a day of that.
-        since = kept + DAY
+        # What the retention has let go by is not missing. The bucket keeps seals for as long at least.
+        since = kept + HOUR
 
     def progress(sequence: int) -> None:
         if sequence % EVERY == 0:
@@ -55,7 +54,7 @@ def online(
         until=until,
         now=now,
         live=lambda first: LiveLog(lambda begin, end: _lines(api, begin, end), first, now),
-        live_since=kept + DAY,
+        live_since=kept + HOUR,
         progress=progress,
     ).run()
 
@@ -71,9 +70,10 @@ def show(command: "Command", report: Report) -> None:
     """Print it. Raises CliError when something is wrong."""
     document = report.document()
     if report.problems:
-        told = [problem.detail for problem in report.problems]
+        for problem in report.problems:
+            command.output.note(problem.detail)
         raise CliError(
-            "\n".join(["The audit trail is not as it was written.", *told]),
+            "The audit trail is not as it was written.",
             code="audit_trail_broken",
             document=document,
             next_step="Keep what there is, and read docs/runbook.md, section audit-chain.",

@@ -326,6 +326,17 @@ def test_a_part_of_the_time_is_verified_from_the_seal_before_it(trail: Trail) ->
     assert trail.problems(since=NOW + 10 * EVERY) == []
 
 
+def test_the_log_is_compared_as_far_back_as_it_is_kept(trail: Trail) -> None:
+    kept = NOW + 3 * EVERY + MINUTE
+    # The sealer's records are of another clock here.
+    trail.log = [one for one in trail.log if one[0] >= kept or '"event":"seal"' in one[1]]
+    assert {one.where for one in trail.problems(live=True)} == {"live log"}
+    report = trail.verify(live=True, live_since=kept)
+    assert (report.problems, report.compared_since is not None) == ([], True)
+    del trail.log[-100]
+    assert [one.what for one in trail.problems(live=True, live_since=kept)] == ["removed"]
+
+
 def test_seals_that_the_retention_let_go_are_missed_by_nobody_who_says_so(trail: Trail) -> None:
     for number in (1, 2, 3):
         del trail.objects[name_of(SEALS_PREFIX, number)]

@@ -94,6 +94,13 @@ def test_the_trail_is_verified_through_the_service_and_each_deed_is_named(
     part = environment.verify(since=environment.now - 9 * MINUTE)
     assert (part.problems, part.seals < 4) == ([], True)
 
+    # The first seal is deleted: the retention is no excuse yet.
+    key = "application-audit/seals/000000000001.json"
+    kept = environment.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    environment.s3.delete_object(Bucket=BUCKET, Key=key)
+    assert [(one.where, one.what, one.seal) for one in environment.verify().problems] == [("seals", "removed", 1)]
+    environment.s3.put_object(Bucket=BUCKET, Key=key, Body=kept)
+
     # A record is slipped into the live log: the log stream of another process is where anybody would put it.
     environment.write(15 * MINUTE, lines[4].replace('"allow"', '"deny"'), stream="other")
     assert {(one.where, one.what, one.sequence) for one in environment.verify().problems} == {("live log", "inserted", 5)}
