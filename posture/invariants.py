@@ -228,6 +228,7 @@ KEY_TABLES = {
     ("token", "api-keys"): {"PutItem"},
     ("key-administration", "api-keys"): {"GetItem", "PutItem", "UpdateItem", "Scan"},
     ("key-administration", "key-use"): {"BatchGetItem"},
+    ("user-administration", "api-keys"): {"UpdateItem"},
 }
 """What which function may do to the tables of API keys. Nobody deletes: a nonce that is gone would open its call again."""
 
@@ -269,32 +270,40 @@ def people_are_administered_by_one_function_in_one_pool(plan: Plan) -> Iterator[
 
 
 @invariant
-def the_audit_lines_are_read_by_one_function(plan: Plan) -> Iterator[str]:
-    """It reads those that the access policy and its functions leave. API Gateway's own role has to be able to read all logs."""
-    names = {function.inputs["name"] for function in plan.of("lambda/function:Function") if function.name in _AUDITED}
-    expected = {f"log-group:/aws/lambda/{name}:*" for name in names}
+def the_audit_records_are_read_by_two_functions(plan: Plan) -> Iterator[str]:
+    """They read the logs that hold records, and no others. API Gateway's own role has to be able to read all logs."""
+    names = [function.inputs["name"] for function in plan.of("lambda/function:Function") if function.name in _RECORDING]
+    tasks = [f"/heartmap/{plan.settings.environment}/{task}" for task in ("api", "worker")]
+    expected = {f"log-group:{group}:*" for group in (*(f"/aws/lambda/{name}" for name in names), *tasks)}
     for policy, statement in allowed_to_identities(plan):
         reads = {"logs:FilterLogEvents", "logs:GetLogEvents", "logs:StartQuery"} & set(listed(statement["Action"]))
         if not reads or policy.name == "api-logs":
             continue
         resources = {resource.split(":", 5)[5] for resource in listed(statement["Resource"])}
-        if policy.name != "audit-search" or reads != {"logs:FilterLogEvents"} or resources != expected:
+        if policy.name not in _READERS or reads != {"logs:FilterLogEvents"} or resources != expected:
             yield f"{policy.id}: {statement['Sid']} reads {sorted(resources)} by {sorted(reads)}"
 
 
-_AUDITED = {"authorizer", "token", *_NAMES.values()}
-"""The functions that leave audit lines."""
+_RECORDING = {"authorizer", "token", "sealing", *_NAMES.values()}
+"""The functions that leave audit records."""
+_READERS = {"audit-search", "sealing"}
 
 
 @invariant
 def the_writers_of_api_keys_write_different_ones(plan: Plan) -> Iterator[str]:
-    """The token function writes those whose id begins with ``role``, key administration all others, and no call passes untold."""
-    tests = {"token": "ForAllValues:StringLike", "key-administration": "ForAllValues:StringNotLike"}
+    """The token function writes those whose id begins with ``role``, user administration the list of who is locked out, key
+    administration all others, and no call passes untold."""
+    tests = {
+        "token": ("ForAllValues:StringLike", ["role*"]),
+        "key-administration": ("ForAllValues:StringNotLike", ["role*"]),
+        "user-administration": ("ForAllValues:StringEquals", ["locked"]),
+    }
     for policy, statement in allowed_to_identities(plan):
         writes = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"} & set(listed(statement["Action"]))
         if not writes or "arn:aws:Table/api-keys" not in listed(statement["Resource"]):
             continue
-        expected = {tests.get(policy.name): {"dynamodb:LeadingKeys": ["role*"]}, "Null": {"dynamodb:LeadingKeys": "false"}}
+        operator, ids = tests.get(policy.name, ("", []))
+        expected = {operator: {"dynamodb:LeadingKeys": ids}, "Null": {"dynamodb:LeadingKeys": "false"}}
         if statement.get("Condition") != expected:
             yield f"{policy.id}: {statement['Sid']} lets it write over what is not its own"
 

@@ -245,13 +245,13 @@ USERS_AND_AUDIT = (
     ),
     _says(
         "audit_search",
-        "the_audit_lines_are_read_by_one_function",
+        "the_audit_records_are_read_by_two_functions",
         'Output.concat(names.arn("logs", "log-group:"), group, ":*") for group in groups.values()',
         'names.arn("logs", "log-group:/aws/lambda/*") for _ in groups.values()',
     ),
     _says(
         "audit_search",
-        "the_audit_lines_are_read_by_one_function",
+        "the_audit_records_are_read_by_two_functions",
         'actions=("logs:FilterLogEvents",)',
         'actions=("logs:FilterLogEvents", "logs:StartQuery")',
     ),

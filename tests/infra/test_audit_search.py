@@ -45,7 +45,9 @@ def test_the_package_holds_no_library_and_is_what_the_function_runs(plan: Any) -
     code = plan.one("s3/bucketObjectv2:BucketObjectv2", NAME).inputs
     assert (code["key"], function(plan)["handler"]) == (function(plan)["s3Key"], "lambda_audit.handler.handler")
     with zipfile.ZipFile(code["source"].path) as archive:
-        assert {name.split("/")[0] for name in archive.namelist()} == {"lambda_api", "lambda_audit", "lambda_authorizer"}
+        assert {name.split("/")[0] for name in archive.namelist()} == {
+            *("lambda_api", "lambda_audit", "lambda_authorizer", "lambda_sealing"),
+        }
 
 
 def test_its_failures_are_heard_of(plan: Any) -> None:

@@ -237,7 +237,7 @@ def test_keys_rotate_and_only_the_named_services_use_them(plan: Any) -> None:
     services = {
         "data": ["events.amazonaws.com" if plan.settings.malware_scan else "s3.amazonaws.com"],
         "secrets": [],
-        "logs": ["logs.us-east-1.amazonaws.com", "cloudtrail.amazonaws.com", "cloudwatch.amazonaws.com"],
+        "logs": ["logs.us-east-1.amazonaws.com", "cloudtrail.amazonaws.com", "cloudwatch.amazonaws.com", "budgets.amazonaws.com"],
     }
     # What signs seals is another kind of key: test_audit_sealing.
     keys = [key for key in plan.of("kms/key:Key") if key.name != "signing"]

@@ -288,7 +288,7 @@ def test_only_the_functions_touch_api_keys_and_the_pepper(plan: Any) -> None:
     }
     rotation = {"rotation"} if plan.settings.secret_rotation_days else set()
     assert touching == {
-        "arn:aws:Table/api-keys": {"authorizer", "token", "key-administration"},
+        "arn:aws:Table/api-keys": {"authorizer", "token", "key-administration", "user-administration"},
         "arn:aws:Table/key-use": {"authorizer", "key-administration"},
         "arn:aws:Secret/authorizer": {
             *("authorizer", "token", "key-administration", "user-administration", "audit-search"),

@@ -26,7 +26,7 @@ def denials(plan: Any) -> dict[str, Any]:
 def test_nothing_is_scanned_and_no_upload_is_withheld_where_the_setting_is_off(run: Callable[..., Any]) -> None:
     plan = run("dev", {"heartmap:malware_scan": "false"})
     assert not plan.of("guardduty/malwareProtectionPlan:MalwareProtectionPlan")
-    assert not plan.of("cloudwatch/eventRule:EventRule")
+    assert [rule.name for rule in plan.of("cloudwatch/eventRule:EventRule")] == ["sealing"]
     assert set(denials(plan)) == {"TlsOnly", "OwnAccountOnly"}
 
 
@@ -51,14 +51,14 @@ def test_nobody_but_the_scanner_says_that_an_upload_is_clean(scanned: Any) -> No
 
 
 def test_results_of_the_uploads_bucket_alone_reach_the_queue(scanned: Any) -> None:
-    rule = scanned.one("cloudwatch/eventRule:EventRule")
+    rule = scanned.one("cloudwatch/eventRule:EventRule", "malware-scan")
     bucket = scanned.one("s3/bucket:Bucket", "uploads").inputs["bucket"]
     assert json.loads(rule.inputs["eventPattern"]) == {
         "source": ["aws.guardduty"],
         "detail-type": ["GuardDuty Malware Protection Object Scan Result"],
         "detail": {"s3ObjectDetails": {"bucketName": [bucket], "objectKey": [{"prefix": "uploads/"}]}},
     }
-    target = scanned.one("cloudwatch/eventTarget:EventTarget").inputs
+    target = scanned.one("cloudwatch/eventTarget:EventTarget", "malware-scan").inputs
     assert (target["rule"], target["arn"]) == (rule.inputs["name"], "arn:aws:Queue/work")
 
 
@@ -67,7 +67,7 @@ def test_uploads_are_scanned_and_tagged_once_results_have_somewhere_to_go(scanne
     bucket = scanned.one("s3/bucket:Bucket", "uploads").inputs["bucket"]
     assert plan.inputs["protectedResource"] == {"s3Bucket": {"bucketName": bucket, "objectPrefixes": ["uploads/"]}}
     assert plan.inputs["actions"] == [{"taggings": [{"status": "ENABLED"}]}]
-    assert scanned.one("cloudwatch/eventTarget:EventTarget").urn in plan.dependencies
+    assert scanned.one("cloudwatch/eventTarget:EventTarget", "malware-scan").urn in plan.dependencies
 
 
 def test_the_scanner_writes_nothing_but_tags_and_its_trial_object(scanned: Any) -> None:
