@@ -236,7 +236,7 @@ def test_an_identity_that_others_can_read_is_refused(tmp_path: Path) -> None:
     assert identities(file) == (str(IDENTITY),)
 
 
-@pytest.mark.parametrize("recipient", ["", "age1", "ssh-ed25519 AAAA", RECIPIENT[:-1]])
+@pytest.mark.parametrize("recipient", ["", "age1", "ssh-ed25519 AAAA", RECIPIENT[:-1]], ids=["none", "begun", "ssh", "cut"])
 def test_what_is_no_recipient_is_refused(tmp_path: Path, recipient: str) -> None:
     with pytest.raises(WrongUse, match="age recipient"):
         Archive(Directory.made(tmp_path / "b"), recipients=(recipient,))
