@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Column, Table
 
-from infra.settings import SettingsError, load_stack_file
+from infra.settings import PROJECT, SettingsError, load_stack_file
 from lambda_authorizer.access_policy import ADMIN, ANALYST, VIEWER
 from local_cloud import alarms as cloudwatch
 from local_cloud import deploy, deployed, engine, metrics
@@ -431,12 +431,13 @@ def alarms(state: StateOption = engine.PROJECT / ".local") -> None:
         raise typer.Exit(1)
     endpoint = json.loads(file.read_text())["aws_endpoint"]
     found, history = metrics.look(lambda service: client(endpoint, service), deployed.outputs(state.resolve()), now)
-    table = Table(Column("Alarm", no_wrap=True), "State", "Spoke last", "Meaning")
+    table = Table(*(Column(name, no_wrap=True) for name in ("Alarm", "State", "Spoke last")), "Meaning")
     for alarm in sorted(found, key=lambda one: one.name):
         current = cloudwatch.state(alarm, history, now)
         spoke = [moment for moment, at in cloudwatch.changes(alarm, history, now - cloudwatch.DAY, now) if at == cloudwatch.ALARM]
         last = f"{datetime.fromtimestamp(spoke[-1], UTC):%H:%M} UTC" if spoke else ""
-        table.add_row(alarm.name, current, last, alarm.description, style="red" if current == cloudwatch.ALARM else None)
+        short = alarm.name.removeprefix(f"{PROJECT}-{STACK}-")
+        table.add_row(short, current, last, alarm.description, style="red" if current == cloudwatch.ALARM else None)
     Console(highlight=False).print(table)
 
 

@@ -111,6 +111,7 @@ def attacked(local: Any, cloud: Cloud, token_of: Callable[[str], str], session: 
             assert _asked(http, f"ApiKey {wrong}") == 401
         for number in range(60):
             assert _asked(http, f"ApiKey hm_local_{number:026d}_{'a' * 43}") == 401
+    before = json.loads(local.ctl("config", "show", "--json").stdout)["version"]
     assert local.ctl("config", "set", "resolution=0.7").returncode == 0
     address = f"attack-{time.time_ns()}@example.org"
     assert local.ctl("users", "add", address, "--group", "viewer").returncode == 0
@@ -118,6 +119,7 @@ def attacked(local: Any, cloud: Cloud, token_of: Callable[[str], str], session: 
     time.sleep(3)  # The lines are sent in batches.
     yield began
     local.ctl("keys", "revoke", key["key_id"], "--yes")
+    local.ctl("config", "restore", str(before))
     cloud.client("sqs").purge_queue(QueueUrl=cloud.outputs["dead_letter_queue_url"])
 
 
@@ -146,7 +148,7 @@ def test_the_command_shows_what_spoke(local: Any, attacked: float) -> None:
     assert attacked
     shown = local.command("alarms", *local.arguments, timeout=120)
     assert shown.returncode == 0, shown.stderr
-    lines = {line.split()[1].removeprefix(PREFIX): line for line in shown.stdout.splitlines() if PREFIX in line}
+    lines = {words[1]: line for line in shown.stdout.splitlines() if len(words := line.split()) > 2}
     assert all(" UTC " in lines[name] for name in ("refused-burst", "keys-changed")), shown.stdout
     assert " UTC " not in lines["unhealthy-hosts"]
     assert "docs/runbook.md#" in shown.stdout.replace("│", "").replace("\n", "").replace(" ", "")
