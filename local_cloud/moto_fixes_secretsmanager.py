@@ -40,4 +40,24 @@ def configure_rotation_without_rotating() -> None:
     replace(models.SecretsManagerBackend, "rotate_secret", make)
 
 
-FIXES: tuple[Callable[[], None], ...] = (configure_rotation_without_rotating,)
+def read_what_is_current() -> None:
+    """Secrets Manager: GetSecretValue without a stage gives what AWSCURRENT was moved to. moto gives what was written last.
+
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
+    """
+
+    def make(original: Any) -> Any:
+        def update_secret_version_stage(
+            self: Any, secret_id: str, version_stage: str, remove_from_version_id: str, move_to_version_id: str
+        ) -> tuple[str, str]:
+            told = original(self, secret_id, version_stage, remove_from_version_id, move_to_version_id)
+            if version_stage == "AWSCURRENT" and move_to_version_id:
+                self.secrets[secret_id].set_default_version_id(move_to_version_id)
+            return told
+
+        return update_secret_version_stage
+
+    replace(models.SecretsManagerBackend, "update_secret_version_stage", make)
+
+
+FIXES: tuple[Callable[[], None], ...] = (configure_rotation_without_rotating, read_what_is_current)

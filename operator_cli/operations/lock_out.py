@@ -12,6 +12,7 @@ from operator_cli.operations.stack import Stack
 BY = "operator"
 """Who revoked it, in a key's record: no principal of the API."""
 
+_SUBJECT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KEY = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}|role[0-9a-f]{28}")
 
 
@@ -50,8 +51,11 @@ def _revoke(stack: Stack, attribute: str, value: str) -> list[str]:
 
 def _person(stack: Stack, who: str) -> dict[str, Any]:
     cognito, pool = stack.client("cognito-idp"), stack.output("user_pool_id")
+    # People of another identity provider are not found by their subject but so.
+    by_subject = {"UserPoolId": pool, "Filter": f'sub = "{who}"', "Limit": 1}
+    found = cognito.list_users(**by_subject)["Users"] if _SUBJECT.fullmatch(who) else []
     try:
-        user = cognito.admin_get_user(UserPoolId=pool, Username=who)
+        user = cognito.admin_get_user(UserPoolId=pool, Username=found[0]["Username"] if found else who)
     except cognito.exceptions.UserNotFoundException:
         raise CliError(f"There is no {who} in the user pool.", next_step="Names are as in: heartmapctl users list") from None
     subject = next(each["Value"] for each in user["UserAttributes"] if each["Name"] == "sub")

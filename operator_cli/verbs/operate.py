@@ -23,9 +23,7 @@ RECIPIENT_VARIABLE = "HEARTMAP_BACKUP_RECIPIENT"
 
 IdentityOption = Annotated[
     Path | None,
-    typer.Option(
-        "--identity", metavar="FILE", help="The file with the age identity that opens the backup.", dir_okay=False, exists=True
-    ),
+    typer.Option("--identity", metavar="FILE", help="The file with the age identity that opens the backup.", dir_okay=False),
 ]
 InputOption = Annotated[
     str,
@@ -191,7 +189,13 @@ def rotate(
     what: Annotated[Rotated, typer.Argument(metavar="WHAT", help=f"One of {', '.join(Rotated)}.", show_default=False)],
     settle: Annotated[
         float | None,
-        typer.Option("--settle", metavar="SECONDS", help="Until all functions have read a secret anew.", hidden=True),
+        typer.Option(
+            "--settle",
+            metavar="SECONDS",
+            min=0,
+            help="After which every function has read the secret anew (default: 6 minutes).",
+            show_default=False,
+        ),
     ] = None,
     environment: EnvironmentOption = None,
     as_json: JsonOption = False,

@@ -8,9 +8,11 @@ import shlex
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import typer.main
 
@@ -92,6 +94,8 @@ def test_every_verb_and_option_works_as_the_help_says(local: Any, tmp_path: Path
     _settings(typist)
     _people_and_keys(typist)
     _the_trail(typist, analysis)
+    _seals(typist, local)
+    _by_the_stacks_own_credentials(typist)
     typist.types("logout")
     typist.types("whoami", code=3)
     wanted = {(verb, "") for verb in VERBS} | {
@@ -196,6 +200,42 @@ def _the_trail(typist: Typist, analysis: str) -> None:
     changed = {record["action"] for record in typist.types(f"audit ask changes-by {subject}")["records"]}
     assert changed >= {"config_changed", "analysis_shared", "create", "rotate", "revoke", "invite", "change"}
     typist.serves(f"audit tail --decision allow --reason allowed --principal {subject}", until="Ctrl-C", code=130)
+
+
+def _seals(typist: Typist, local: Any) -> None:
+    """What was sealed, over the service and from a copy of the bucket."""
+    command = [sys.executable, "-m", "local_cloud.scheduler", "--state", str(local.state), "--once"]
+    subprocess.run(command, cwd=PROJECT, check=True, timeout=SECONDS)
+    outputs = json.loads((local.state / "outputs.json").read_text())
+    directory, key = typist.directory / "audit", typist.directory / "seals.pem"
+    key.write_text(outputs["audit_public_key"])
+    s3 = boto3.client("s3", endpoint_url=local.environment["aws_endpoint"], region_name=local.environment["region"])
+    for found in s3.list_objects_v2(Bucket=outputs["audit_bucket"], Prefix="application-audit/")["Contents"]:
+        copy = directory / found["Key"].partition("/")[2]
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        s3.download_file(outputs["audit_bucket"], found["Key"], str(copy))
+    for where in (f"--public-key {key}", f"--directory {directory} --public-key {key}"):
+        assert typist.types(f"audit verify --since 24h --until 0m {where}")["problems"] == []
+
+
+def _by_the_stacks_own_credentials(typist: Typist) -> None:
+    identity, backup, plain = (typist.directory / name for name in ("backups.key", "backup", "plain"))
+    recipient = typist.types(f"operate backup-key {identity}")["recipient"]
+    assert typist.types(f"operate backup --output {backup} --recipient {recipient}")["encrypted"] is True
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    assert typist.types(f"operate backup --output {plain} --unencrypted --at {now}")["encrypted"] is False
+    assert typist.types(f"operate verify --input {backup} --identity {identity}")["faults"] == []
+    typist.types(f"operate verify --input {plain} --live")
+    assert typist.types(f"operate restore --input {backup} --identity {identity} --only api-keys --yes")
+    assert typist.types("operate rotate keys --settle 0")["keys"]
+    key_id = typist.types("keys create unwanted --scope models:read")["key_id"]
+    typist.types(f"operate lock-out {key_id} --yes")
+    assert next(key for key in typist.types("keys list")["keys"] if key["key_id"] == key_id)["revoked_at"]
+    # What these are for there is in AWS alone; the machine's own environment is refused, and nothing happens.
+    typist.types("preflight", code=1)
+    typist.types("operate break-glass --reason mending --minutes 15 --device phone -- true", code=1)
+    for backed_up in (f"--backup {backup}", "--without-backup"):
+        typist.types(f"operate teardown --account 123456789012 {backed_up} --preview --confirm local", code=1)
 
 
 def test_the_lines_of_the_readme_run_as_written(local: Any, tmp_path: Path) -> None:

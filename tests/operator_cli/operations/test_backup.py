@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
@@ -162,7 +162,7 @@ def test_dynamodb_is_asked_for_that_moment_and_what_it_put_down_is_removed(used:
 
 def test_an_export_that_fails_is_no_backup() -> None:
     failed = {"ExportStatus": "FAILED", "ExportArn": "a", "FailureMessage": "the bucket is gone"}
-    dynamodb = Mock(**{"export_table_to_point_in_time.return_value": {"ExportDescription": failed}})
+    dynamodb = MagicMock(**{"export_table_to_point_in_time.return_value": {"ExportDescription": failed}})
     with pytest.raises(CliError, match="the bucket is gone"):
         list(tables.export(dynamodb, Mock(), table="jobs", at=datetime.now(UTC), workplace="w"))
 
