@@ -30,7 +30,7 @@ def rules() -> dict[str, Any]:
 
 def of(name: str, metadata: Message, by_hand: Mapping[str, str]) -> str:
     """The licence of a distribution as an SPDX expression: as it states it, by its one classifier, or as read by hand."""
-    for stated in (metadata["License-Expression"], metadata["License"]):
+    for stated in (metadata.get("License-Expression"), metadata.get("License")):
         if stated and _parsed(stated) is not None:
             return stated
     classified = {one for one in metadata.get_all("Classifier", []) if one.startswith("License :: ")}

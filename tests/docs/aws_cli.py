@@ -13,8 +13,11 @@ from botocore.model import Shape
 RENAMED = {"s3api": "s3", "configservice": "config"}
 EVERYWHERE = {"profile", "region", "output", "query", "no-cli-pager", "endpoint-url"}
 PAGED = {"max-items", "page-size", "starting-token"}
-WRITTEN_BY_HAND = {("logs", "tail"): {"since", "format", "follow", "filter-pattern", "log-stream-names"}}
-"""Commands that no model has; each takes one word and these options."""
+WRITTEN_BY_HAND = {
+    ("logs", "tail"): {"since", "format", "follow", "filter-pattern", "log-stream-names"},
+    ("cloudformation", "deploy"): {"stack-name", "template-file", "capabilities", "parameter-overrides", "tags"},
+}
+"""Commands that no model has, and their options."""
 
 
 @functools.cache

@@ -21,6 +21,8 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
         60,
         {
             "update aws:cloudwatch/logGroup:LogGroup",
+            # The search tells how far back there are records.
+            "update aws:lambda/function:Function",
             "update aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
         },
     ),
