@@ -437,8 +437,9 @@ def alarms(state: StateOption = engine.PROJECT / ".local") -> None:
         spoke = [moment for moment, at in cloudwatch.changes(alarm, history, now - cloudwatch.DAY, now) if at == cloudwatch.ALARM]
         last = f"{datetime.fromtimestamp(spoke[-1], UTC):%H:%M} UTC" if spoke else ""
         short = alarm.name.removeprefix(f"{PROJECT}-{STACK}-")
-        table.add_row(short, current, last, alarm.description, style="red" if current == cloudwatch.ALARM else None)
-    Console(highlight=False).print(table)
+        meaning, _, _ = alarm.description.partition(". Runbook: ")
+        table.add_row(short, current, last, meaning, style="red" if current == cloudwatch.ALARM else None)
+    Console(highlight=False).print(table, "What to do stands in docs/runbook.md, in the section of the alarm's name.")
 
 
 @app.command("game-day")

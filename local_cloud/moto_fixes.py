@@ -637,6 +637,21 @@ def keep_service_settings() -> None:
     replace(EC2ContainerServiceResponse, "create_service", make)
 
 
+def complete_rollouts() -> None:
+    """ECS: a deployment whose tasks run and are healthy is COMPLETED. moto runs no tasks, and has it IN_PROGRESS for ever."""
+
+    def make(original: Any) -> Any:
+        def describe_services(self: Any, *arguments: Any, **named: Any) -> Any:
+            services, failures = original(self, *arguments, **named)
+            for deployment in (deployment for service in services for deployment in service.deployments):
+                deployment |= {"rolloutState": "COMPLETED", "runningCount": deployment["desiredCount"], "pendingCount": 0}
+            return services, failures
+
+        return describe_services
+
+    replace(ecs.EC2ContainerServiceBackend, "describe_services", make)
+
+
 def follow_task_definitions() -> None:
     """ECS: the primary deployment of a service runs the task definition that the service names. moto keeps the first one."""
 
@@ -714,6 +729,7 @@ FIXES: tuple[Callable[[], None], ...] = (
     keep_function_settings,
     update_every_function_setting,
     keep_service_settings,
+    complete_rollouts,
     follow_task_definitions,
     update_mfa_of_user_pools,
     protect_user_pools,

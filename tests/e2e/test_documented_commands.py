@@ -205,7 +205,8 @@ def _the_trail(typist: Typist, analysis: str) -> None:
 def _seals(typist: Typist, local: Any) -> None:
     """What was sealed, over the service and from a copy of the bucket."""
     command = [sys.executable, "-m", "local_cloud.scheduler", "--state", str(local.state), "--once"]
-    subprocess.run(command, cwd=PROJECT, check=True, timeout=SECONDS)
+    at = {"AWS_ENDPOINT_URL": local.environment["aws_endpoint"], "AWS_REGION": local.environment["region"]}
+    subprocess.run(command, cwd=PROJECT, env=os.environ | at, check=True, timeout=SECONDS)
     outputs = json.loads((local.state / "outputs.json").read_text())
     directory, key = typist.directory / "audit", typist.directory / "seals.pem"
     key.write_text(outputs["audit_public_key"])
