@@ -96,7 +96,7 @@ class Service:
         self.first = self._api.call("GET", "/audit/seals?limit=1", Page)
 
     def sequences(self, first: int) -> Iterator[int]:
-        after = first - 1
+        after = max(first - 1, 0)
         while page := self._page(after):
             yield from page
             after = page[-1]

@@ -50,6 +50,8 @@ def test_no_call_is_refused_while_the_assertion_keys_are_rotated(local: Local, t
         with local.client(token) as http:
             while not ended.is_set():
                 answers.append(http.get("/models").status_code)
+                # Below the rate at which callers are throttled.
+                time.sleep(0.2)
 
     caller = threading.Thread(target=call, args=(token_of("viewer"),))
     caller.start()

@@ -208,4 +208,4 @@ def test_the_answer_is_logged_with_its_code(viewer: Any, capsys: pytest.CaptureF
     viewer.call("GET", "/models", headers={HEADER: digest_of(b"x")})
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [call] = [line for line in lines if line["event"] == "call"]
-    assert (call["status"], call["code"]) == (400, "content_digest_mismatch")
+    assert (call["status"], call["reason"]) == (400, "content_digest_mismatch")

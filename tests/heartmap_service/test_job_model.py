@@ -176,7 +176,7 @@ class Jobs(RuleBasedStateMachine):
     def succeed(self, attempt: Analysis) -> None:
         """Told twice, it says the same twice, and publishes once."""
         before = self.state[attempt.analysis_id] == "succeeded" and self.published[attempt.analysis_id] == attempt.attempt
-        wrote = self.workers.succeed(attempt, files=[{"attempt": attempt.attempt}], summary={})
+        wrote = self.workers.succeed(attempt, files=[{"attempt": attempt.attempt, "bytes": 1}], summary={})
         assert wrote is (self._holds(attempt) or before)
         if wrote:
             self.state[attempt.analysis_id] = "succeeded"
@@ -228,7 +228,7 @@ class Jobs(RuleBasedStateMachine):
             unfinished = [n for n, of in self.owner.items() if of == owner and self.state[n] in ("queued", "running")]
             assert int(rows.get(f"quota#{owner}", {}).get("unfinished", {}).get("N", "0")) == len(unfinished)
         for name, attempt in self.published.items():
-            assert rows[f"analysis#{name}"]["files"]["S"] == f'[{{"attempt": {attempt}}}]'
+            assert rows[f"analysis#{name}"]["files"]["S"] == f'[{{"attempt": {attempt}, "bytes": 1}}]'
 
 
 @mock_aws

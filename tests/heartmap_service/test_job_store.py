@@ -80,12 +80,12 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_old_holder_is_fenced_off(
     assert attempts.lose(old) is False
     assert found(store, token).state == "running"
     assert attempts.heartbeat(new, stage="clustering", progress=0.5, lease_until=2000) is True
-    assert attempts.succeed(new, files=[{"name": "f"}], summary={"cells": 1}) is True
+    assert attempts.succeed(new, files=[{"name": "f", "bytes": 1}], summary={"cells": 1}) is True
     done = found(store, token)
-    assert (done.state, done.files, done.summary) == ("succeeded", [{"name": "f"}], {"cells": 1})
+    assert (done.state, done.files, done.summary) == ("succeeded", [{"name": "f", "bytes": 1}], {"cells": 1})
     assert unfinished(clients, "anna") == 0
     assert attempts.succeed(old, files=[], summary={}) is False
-    assert found(store, token).files == [{"name": "f"}]
+    assert found(store, token).files == [{"name": "f", "bytes": 1}]
 
 
 def test_an_analysis_lost_three_times_fails_with_a_sentence_and_is_off_the_count(

@@ -49,7 +49,7 @@ def test_four_seconds_of_a_fuzzer_find_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "tests.heartmap_service.fuzz_scan", "--seconds", "4", "--seed", "1"]
     root = Path(__file__).parents[3]
     done = subprocess.run([*command, "--keep", str(tmp_path)], capture_output=True, text=True, check=False, timeout=120, cwd=root)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "contained crashes of HDF5:" in done.stderr
     runs = re.findall(r"^stat::number_of_executed_units: (\d+)", done.stderr, re.MULTILINE)
     assert sum(map(int, runs)) > len(targets.seeds()) + len(FOUND)
