@@ -215,8 +215,8 @@ def _seals(typist: Typist, local: Any) -> None:
         copy = directory / found["Key"].partition("/")[2]
         copy.parent.mkdir(parents=True, exist_ok=True)
         s3.download_file(outputs["audit_bucket"], found["Key"], str(copy))
-    for where in (f"--public-key {key}", f"--directory {directory} --public-key {key}"):
-        assert typist.types(f"audit verify --since 24h --until 0m {where}")["problems"] == []
+    for what in (f"--until 0m --public-key {key}", f"--directory {directory} --public-key {key}"):
+        assert typist.types(f"audit verify --since 24h {what}")["problems"] == []
 
 
 def _by_the_stacks_own_credentials(typist: Typist) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ NAME, GROUP, BUCKET = "heartmap-local-sealing", "/aws/lambda/heartmap-local-seal
 
 
 @pytest.fixture
-def rule(aws: Callable[[str], Any], tmp_path: Path) -> Callable[..., str]:
+def rule(aws: Callable[[str], Any], tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Deploys the sealing function, as the stack does, and a rule that calls it."""
 
     def make(schedule: str = "rate(5 minutes)", *, admitted: bool = True, **target: Any) -> str:
