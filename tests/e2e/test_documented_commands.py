@@ -233,10 +233,10 @@ def _by_the_stacks_own_credentials(typist: Typist) -> None:
     typist.types(f"operate lock-out {key_id} --yes")
     assert next(key for key in typist.types("keys list")["keys"] if key["key_id"] == key_id)["revoked_at"]
     # What these are for there is in AWS alone; the machine's own environment is refused, and nothing happens.
-    typist.types("preflight", code=1)
-    typist.types("operate break-glass --reason mending --minutes 15 --device phone -- true", code=1)
+    typist.types("preflight", code=2)
+    typist.types("operate break-glass --reason mending --minutes 15 --device phone -- true", code=2)
     for backed_up in (f"--backup {backup}", "--without-backup"):
-        typist.types(f"operate teardown --account 123456789012 {backed_up} --preview --confirm local", code=1)
+        typist.types(f"operate teardown --account 123456789012 {backed_up} --preview --confirm local", code=2)
 
 
 def test_the_lines_of_the_readme_run_as_written(local: Any, tmp_path: Path) -> None:
