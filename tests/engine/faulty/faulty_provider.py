@@ -3,8 +3,9 @@
 The environment variable FAULT_FILE names a JSON file: {"operation": create|update|delete, "target": type::name, "kind", "call"}.
 Where the file is gone, nothing goes wrong; the fault removes it when it strikes, so that it strikes once.
 
-The kind `every` is different: each operation on each resource, and each question of the program, fails at its first call, then at its second, and so on until it
-comes to its end, once with the call refused and once with its answer lost. EXTRA_TAG is a tag for all resources: so all change.
+The kind `every` is different: each operation on each resource, and each question of the program, fails at its first call, then at
+its second, and so on until it comes to its end, once with the call refused and once with its answer lost. EXTRA_TAG is a tag for
+all resources: so all change.
 
 The others, of which all but `refused` and `lost` strike at the AWS call number `call`, or at the end where there are fewer:
     refused      the operation fails before it begins
