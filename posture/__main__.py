@@ -1,6 +1,7 @@
 """``python -m posture``: the pages that are made from the plans, and what the plans look like to who judges them."""
 
 import datetime
+import sys
 
 import typer
 from rich.console import Console
@@ -54,7 +55,8 @@ def check() -> None:
     page = read(PAGE.read_text(encoding="utf-8"))
     with Console(stderr=True).status("Looking at the plans, the account and the repository: about five minutes"):
         rows = list(everything(page, _today(), REPORT))
-    report.show(rows, Console())
+    # A log has no width of its own.
+    report.show(rows, Console(width=None if sys.stdout.isatty() else 160))
     (REPORT / "posture.json").write_text(report.as_json(rows), encoding="utf-8")
     (REPORT / "posture.sarif").write_text(report.as_sarif(rows), encoding="utf-8")
     raise typer.Exit(0 if report.passed(rows) else 1)
