@@ -501,15 +501,3 @@ def test_two_at_once_is_refused(local: Any) -> None:
     assert refused.returncode == 1
     assert "Another `make local`" in refused.stderr
     assert local.environment
-
-
-def test_down_leaves_no_process_and_no_port(local: Any) -> None:
-    """The last test of the file: it ends the environment."""
-    ports = json.loads((local.state / "ports.json").read_text())
-    down = local.down()
-    assert down.returncode == 0, down.stderr
-    assert local.process_ids() == []
-    assert not (local.state / "environment.json").exists()
-    for port in ports.values():
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -1,4 +1,4 @@
-"""Game days, a rotation and a lock-out in the running local environment."""
+"""Game days, a rotation and a lock-out in the running local environment: after what others look at in it, for a person is shut out."""
 
 import json
 import threading
