@@ -1,4 +1,4 @@
-"""Game days, a rotation and a lock-out in the running local environment: after what others look at in it, for a person is shut out."""
+"""Game days, a rotation and a lock-out in the running local environment. After all others: a person is shut out in the end."""
 
 import json
 import threading
