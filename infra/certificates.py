@@ -80,8 +80,8 @@ class SelfSignedCertificate(pulumi.ComponentResource):
         self.register_outputs({"arn": self.arn})
 
 
-def self_signed(host: str) -> tuple[str, str]:
-    """A new certificate for ``host`` and its P-256 key, both PEM.
+def self_signed(host: str, days: int = SELF_SIGNED_DAYS) -> tuple[str, str]:
+    """A new certificate for ``host`` that is good for so many days, and its P-256 key, both PEM.
 
     It is its own authority: API Gateway asks for a root that may sign certificates, even where not for a known one.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-extensions-integration-tls-config.html
@@ -96,7 +96,7 @@ def self_signed(host: str) -> tuple[str, str]:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=SELF_SIGNED_DAYS))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(

@@ -23,10 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from infra.certificates import self_signed
 from lambda_authorizer import api_keys, peppers
 from local_cloud.supervisor import Supervisor
 from operator_cli.operations import rotate, tables
@@ -277,22 +275,8 @@ def _balancer_certificate(environment: Environment) -> str:
 def _expire_certificate(environment: Environment) -> None:
     acm, arn = environment.stack.client("acm"), _balancer_certificate(environment)
     host = acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainName"]
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=360))
-        .not_valid_after(now + timedelta(days=5))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    acm.import_certificate(CertificateArn=arn, Certificate=certificate.public_bytes(serialization.Encoding.PEM), PrivateKey=pem)
+    certificate, key = self_signed(host, days=5)
+    acm.import_certificate(CertificateArn=arn, Certificate=certificate.encode(), PrivateKey=key.encode())
 
 
 def _expires_soon(environment: Environment) -> bool:
