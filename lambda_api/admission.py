@@ -49,7 +49,7 @@ class Admission:
 
     def _verified(self, text: str, *, now: float, deadline: float) -> Assertion:
         keys = self._secrets.get(now=now, deadline=deadline).assertion_keys.keys
-        # v1.<key id>.<payload>.<tag>
+        # v2.<key id>.<grant>.…
         if text.partition(".")[2].partition(".")[0] not in keys:
             keys = self._keys_before(deadline)
         try:
