@@ -50,7 +50,7 @@ _ALL = (
     GatewayProblem(421, "Misdirected Request", "misdirected_request", "This host does not serve the API."),
     _as("THROTTLED"),
     GatewayProblem(
-        431, "Request Header Fields Too Large", "head_too_large", "The request's line or one of its headers is too long."
+        431, "Request Header Fields Too Large", "head_too_large", "The request line or one of the headers is too long."
     ),
     _as("AUTHORIZER_FAILURE"),
     _as("INTEGRATION_FAILURE"),

@@ -1,0 +1,95 @@
+"""Runs a kind of gateway, as Debian has it, with its rendering; on the loopback, with everything that it writes in one directory."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateways.model import Gateway
+from gateways.render import render
+
+START_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """``port`` is on 127.0.0.1. ``logs`` is the directory of the access and the error log, ``pid`` of the process that was started."""
+
+    port: int
+    logs: Path
+    pid: int
+
+
+Runner = Callable[[dict[str, str], Path], list[str]]
+"""Puts the files of a rendering where the program wants them, in the directory, and says with which words it is started, to stay in
+the foreground. Skips where the program is not installed."""
+
+
+def program(name: str) -> str:
+    """Where it is. A CI machine has to have it."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        if os.environ.get("CI"):
+            raise AssertionError(f"{name} is not installed, and .ci/run should have seen to it")
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def nginx(files: dict[str, str], directory: Path) -> list[str]:
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    temporary = "".join(
+        f"    {kind}_temp_path {directory / kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    user = f"user {pwd.getpwuid(0).pw_name};\n" if os.geteuid() == 0 else ""
+    (directory / "nginx.conf").write_text(
+        f"{user}daemon off;\nworker_processes 1;\npid {directory / 'nginx.pid'};\nerror_log {directory / 'nginx.log'};\n"
+        f"events {{ worker_connections 512; }}\nhttp {{\n{temporary}    include {directory / 'heartmap.conf'};\n}}\n"
+    )
+    return [program("nginx"), "-p", str(directory), "-e", str(directory / "nginx.log"), "-c", str(directory / "nginx.conf")]
+
+
+RUNNERS: dict[str, Runner] = {"nginx": nginx}
+
+
+@contextlib.contextmanager
+def run(kind: str, gateway: Gateway, directory: Path) -> Iterator[Running]:
+    """The gateway, which listens on 127.0.0.1, until the block ends. ``directory`` is its own."""
+    port = int(gateway.listen[0].rpartition(":")[2])
+    command = RUNNERS[kind](render(kind, gateway), directory)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        _wait(process, port, kind)
+        yield Running(port, Path(gateway.log_directory or directory), process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def _wait(process: "subprocess.Popen[str]", port: int, kind: str) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise AssertionError(f"{kind} did not start: {process.communicate()[0]}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{kind} does not listen")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
