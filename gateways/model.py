@@ -90,6 +90,41 @@ class Tls:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SigningKey:
+    """A public key of the user pool's, for a gateway that fetches none itself. ``pem`` is a SubjectPublicKeyInfo."""
+
+    kid: str
+    pem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Programme:
+    """Who has a key of the gateway's own. ``scopes`` say which rows it opens there; ``digest`` is SHA-256 of the key in
+    hexadecimal, which is all that is kept of it."""
+
+    name: str
+    scopes: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigningKey:
+    """A public key of the user pool, for a gateway that cannot fetch it."""
+
+    kid: str
+    pem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """Who calls with a key of the gateway's own. ``digest`` is SHA-256 of the key, in hexadecimal digits."""
+
+    name: str
+    scopes: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Route:
     """A row of the access policy.
 
@@ -126,7 +161,7 @@ class Gateway:
     ``elsewhere`` those that the stack's functions answer, behind API Gateway alone. ``client_rate`` and ``sensitive_rate`` are in
     requests a minute from one address. ``allowed_ranges`` are who may call at all; none: everybody. ``trusted_proxies`` stand in
     front of the gateway itself, and are believed about the address of a caller. ``log_directory`` None: where the gateway's
-    package has its logs.
+    package has its logs. ``signing_keys`` and ``programs`` are for a gateway that verifies credentials by itself.
     """
 
     server_name: str
@@ -151,6 +186,8 @@ class Gateway:
     basic_auth: bool = False
     password_file: str = "/etc/heartmap/passwords"  # noqa: S105  # a file's name
     log_directory: str | None = None
+    signing_keys: tuple[SigningKey, ...] = ()
+    programmes: tuple[Programme, ...] = ()
 
     @property
     def largest_body(self) -> int:

@@ -19,8 +19,8 @@ SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 CONNECTIONS = 100
 """Of one address at once. The service takes 1,000 of all."""
 
-# What nginx answers with a status for which there is no problem of ours: a path or a header that is too long, plain HTTP, an unknown
-# transfer coding, an unknown version, TRACE and CONNECT.
+# What nginx answers with a status for which there is no problem of ours: a path or a header that is too long, plain HTTP, an
+# unknown transfer coding, an unknown version, TRACE and CONNECT.
 _AS = {405: 404, 414: 431, 494: 431, 497: 400, 501: 400, 505: 400}
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 from local_cloud.tls import TlsFiles, server_context
 
@@ -29,7 +29,6 @@ class Asked:
 class Backend:
     port: int
     calls: list[Asked] = field(default_factory=list)
-    connections: int = 0
 
 
 class _Server(ThreadingHTTPServer):
@@ -41,12 +40,11 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         headers = [(name.lower(), value) for name, value in self.headers.items()]
-        self.server.backend.calls.append(Asked(self.command, self.path, headers, body))
+        cast(_Server, self.server).backend.calls.append(Asked(self.command, self.path, headers, body))
         text = json.dumps({"method": self.command, "path": self.path, "bytes": len(body)}).encode()
         self.send_response(200)
         for name, value in (

@@ -1,4 +1,4 @@
-"""Runs a kind of gateway, as Debian has it, with its rendering; on the loopback, with everything that it writes in one directory."""
+"""Runs a kind of gateway, as Debian has it, with its rendering: on the loopback, with all that it writes in one directory."""
 
 import contextlib
 import os
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -21,7 +22,7 @@ START_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Running:
-    """``port`` is on 127.0.0.1. ``logs`` is the directory of the access and the error log, ``pid`` of the process that was started."""
+    """``port`` is on 127.0.0.1, ``logs`` the directory of the access and the error log, ``pid`` that of what was started."""
 
     port: int
     logs: Path
@@ -29,18 +30,22 @@ class Running:
 
 
 Runner = Callable[[dict[str, str], Path], list[str]]
-"""Puts the files of a rendering where the program wants them, in the directory, and says with which words it is started, to stay in
-the foreground. Skips where the program is not installed."""
+"""Puts the files of a rendering where the program wants them, in the directory, and says with which words to start it in the
+foreground. Skips where the program is not installed."""
 
 
 def program(name: str) -> str:
     """Where it is. A CI machine has to have it."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found is None:
-        if os.environ.get("CI"):
-            raise AssertionError(f"{name} is not installed, and .ci/run should have seen to it")
-        pytest.skip(f"{name} is not installed")
+        _missing(name)
     return found
+
+
+def _missing(name: str) -> NoReturn:
+    if os.environ.get("CI"):
+        raise AssertionError(f"{name} is not installed, and .ci/run should have seen to it")
+    pytest.skip(f"{name} is not installed")
 
 
 def nginx(files: dict[str, str], directory: Path) -> list[str]:
@@ -57,7 +62,48 @@ def nginx(files: dict[str, str], directory: Path) -> list[str]:
     return [program("nginx"), "-p", str(directory), "-e", str(directory / "nginx.log"), "-c", str(directory / "nginx.conf")]
 
 
-RUNNERS: dict[str, Runner] = {"nginx": nginx}
+MODULES = Path("/usr/lib/apache2/modules")
+APACHE_MODULES = (
+    "mpm_event authn_core authz_core authz_host authz_user authn_file auth_basic alias setenvif headers macro proxy proxy_http"
+    " remoteip reqtimeout rewrite socache_shmcb ssl unique_id"
+).split()
+"""Those of Debian that its package has on, and those that the rendering says to turn on."""
+
+
+def apache(files: dict[str, str], directory: Path) -> list[str]:
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    if not (MODULES / "mod_qos.so").exists():
+        _missing("libapache2-mod-qos")
+    modules = APACHE_MODULES + (["auth_openidc"] if "tokens" in directory.name else [])
+    as_root = os.geteuid() == 0
+    settings = {
+        "ServerRoot": directory,
+        "DefaultRuntimeDir": directory,
+        "PidFile": directory / "apache2.pid",
+        "Mutex": f"file:{directory}",
+        "ErrorLog": directory / "apache2.log",
+        "ServerName": "localhost",
+        # One process is enough here, and starts at once.
+        "StartServers": 1,
+        "ThreadsPerChild": 25,
+        "ServerLimit": 2,
+        "MaxRequestWorkers": 50,
+        "Define": f"APACHE_RUN_DIR {directory}",
+    } | ({"User": "www-data", "Group": "www-data"} if as_root else {})
+    (directory / "apache2.conf").write_text(
+        "".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so\n" for name in modules)
+        + (directory / "heartmap-pcre.load").read_text()
+        + f"LoadModule qos_module {MODULES}/mod_qos.so\n"
+        + "".join(f"{name} {value}\n" for name, value in settings.items())
+        + f"Include {directory / 'heartmap.conf'}\n"
+    )
+    # Apache gives root up, and would then not see into a directory of root's: here it keeps the capabilities.
+    kept = ["setpriv", "--securebits", "+no_setuid_fixup"] if as_root else []
+    return [*kept, program("apache2"), "-d", str(directory), "-f", str(directory / "apache2.conf"), "-DFOREGROUND"]
+
+
+RUNNERS: dict[str, Runner] = {"nginx": nginx, "apache": apache}
 
 
 @contextlib.contextmanager
