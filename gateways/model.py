@@ -108,23 +108,6 @@ class Programme:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SigningKey:
-    """A public key of the user pool, for a gateway that cannot fetch it."""
-
-    kid: str
-    pem: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Program:
-    """Who calls with a key of the gateway's own. ``digest`` is SHA-256 of the key, in hexadecimal digits."""
-
-    name: str
-    scopes: tuple[str, ...]
-    digest: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Route:
     """A row of the access policy.
 
@@ -161,7 +144,7 @@ class Gateway:
     ``elsewhere`` those that the stack's functions answer, behind API Gateway alone. ``client_rate`` and ``sensitive_rate`` are in
     requests a minute from one address. ``allowed_ranges`` are who may call at all; none: everybody. ``trusted_proxies`` stand in
     front of the gateway itself, and are believed about the address of a caller. ``log_directory`` None: where the gateway's
-    package has its logs. ``signing_keys`` and ``programs`` are for a gateway that verifies credentials by itself.
+    package has its logs. ``signing_keys`` and ``programmes`` are for a gateway that verifies credentials by itself.
     """
 
     server_name: str
