@@ -25,7 +25,10 @@ from typing import Any
 import httpx
 
 from infra.certificates import self_signed
+from infra.observability import OLDEST_MESSAGE_SECONDS
 from lambda_authorizer import api_keys, peppers
+from local_cloud import alarms, metrics
+from local_cloud.metrics import ACTIVE
 from local_cloud.supervisor import Supervisor
 from operator_cli.operations import rotate, tables
 from operator_cli.operations.archive import Archive, Directory
@@ -33,9 +36,14 @@ from operator_cli.operations.backup import Backup
 from operator_cli.operations.restore import Content, Restore, check_parts, differences
 from operator_cli.operations.stack import BUCKETS, TABLES, Stack
 
-PATIENCE = 45.0
+PATIENCE = 90.0
 """Seconds to wait for a symptom, and for the end of it."""
 POLL = 0.3
+ADMINISTRATION = {"keys": "list", "users": "list", "audit": "search"}
+"""The functions that administrators call, and what has heartmapctl call them."""
+KEY_OF_SEALS = "seals.pem"
+MOST_EVENTS = 10_000
+"""Of one PutLogEvents."""
 FUNCTIONS = "edge"
 """The process under which the functions run: started anew, they read their secret anew, as new instances do."""
 
@@ -45,6 +53,11 @@ class GameDayFailed(Exception):
 
 
 def _quiet(_: str) -> None: ...
+
+
+def _clean() -> dict[str, str]:
+    """The environment, without what it says of another AWS or of another HeartMAP."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEARTMAP_"))}
 
 
 @dataclass
@@ -62,9 +75,12 @@ class Environment:
             raise GameDayFailed("The local environment does not run. Start it: make local") from None
 
     @cached_property
+    def outputs(self) -> dict[str, Any]:
+        return json.loads((self.state / "outputs.json").read_text())
+
+    @cached_property
     def stack(self) -> Stack:
-        outputs = json.loads((self.state / "outputs.json").read_text())
-        return Stack("local", outputs, self.described["aws_endpoint"])
+        return Stack("local", self.outputs, self.described["aws_endpoint"])
 
     @cached_property
     def supervisor(self) -> Supervisor:
@@ -98,6 +114,42 @@ class Environment:
             return None
         return answer.status_code
 
+    def spoke(self, day: "GameDay", began: float) -> bool:
+        """Whether all its alarms speak, if for as long as it lasts all stays as it is."""
+        end = time.time() + day.lasts + 2 * alarms.MINUTE
+        looked = self._look(day, end)
+        return all(any(state == alarms.ALARM for _, state in alarms.changes(*one, began, end)) for one in looked)
+
+    def is_over(self, day: "GameDay") -> bool:
+        """Whether all its alarms are silent two of their periods from now, if all stays as it is."""
+        end = time.time() + alarms.MINUTE + 2 * max((one.window for one, _ in self._look(day, time.time())), default=0)
+        return all(alarms.state(*one, end) == alarms.OK for one in self._look(day, end))
+
+    def _look(self, day: "GameDay", at: float) -> list[tuple[alarms.Alarm, alarms.History]]:
+        if not day.alarms:
+            return []
+        found, history = metrics.look(self.stack.client, self.outputs, at)
+        named = {one.name.removeprefix(f"{self.stack.prefix}-"): one for one in found}
+        return [(named[name], history) for name in day.alarms]
+
+    def ctl(self, *arguments: str) -> str:
+        """What an operator types, and what it prints. Raises GameDayFailed."""
+        done = self.typed(*arguments)
+        if done.returncode:
+            raise GameDayFailed(f"heartmapctl {' '.join(arguments)} failed: {done.stderr.strip()}")
+        return done.stdout
+
+    def typed(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What an operator types, however it ends."""
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "heartmapctl"), *arguments],
+            env=_clean() | {"HEARTMAP_LOCAL_STATE": str(self.state)},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
     def put_secret(self, text: str) -> None:
         """Make this the current content of the authorizer's secret, and have functions start that read it."""
         self.stack.client("secretsmanager").put_secret_value(
@@ -122,7 +174,8 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class GameDay:
-    """One break. ``shows`` is whether the symptom is to be seen, ``section`` the runbook's."""
+    """One break. ``shows`` is whether the symptom is to be seen, ``section`` the runbook's. ``alarms`` speak of it, once it has
+    lasted for ``lasts`` seconds more, which are not waited for: it is then as it is now."""
 
     name: str
     breaks: str
@@ -132,23 +185,32 @@ class GameDay:
     do: Callable[[Environment], None]
     shows: Callable[[Environment], bool]
     undo: Callable[[Environment], None]
+    alarms: tuple[str, ...] = ()
+    lasts: float = 0
 
 
 def play(day: GameDay, state: Path, *, say: Callable[[str], Any], leave_broken: bool = False) -> None:
-    """Break it, wait for the symptom, mend it, and wait until that is gone. Raises GameDayFailed."""
+    """Break it, wait for the symptom and the alarms, mend it, and wait until they are gone. Raises GameDayFailed."""
     environment = Environment(state)
     if environment.status() != 200 or day.shows(environment):
         raise GameDayFailed("The environment is not whole before the game day. Mend it first: make local")
     say(f"Breaks: {day.breaks}")
+    began = time.time()
     day.do(environment)
     _wait(lambda: day.shows(environment), f"The symptom did not show: {day.symptom}")
     say(f"Shows: {day.symptom}\nThe runbook's page: docs/runbook.md#{day.section}")
+    # Shown again and again: some alarms speak of several failures alone.
+    speaking = ", ".join(day.alarms)
+    _wait(lambda: day.shows(environment) and environment.spoke(day, began), f"One of these alarms is silent: {speaking}")
+    if day.alarms:
+        say(f"Speaks: {speaking}")
     if leave_broken:
         say(f"It is left broken. What mends it: {day.mend}")
         return
     say(f"Mends: {day.mend}")
     day.undo(environment)
     _wait(lambda: not day.shows(environment) and environment.status() == 200, f"It is not mended by: {day.mend}")
+    _wait(lambda: environment.is_over(day), f"One of these alarms goes on: {speaking}")
     say("Mended.")
 
 
@@ -179,6 +241,19 @@ def _another_worker(environment: Environment) -> None:
     _wait(lambda: not _no_worker_yet(environment), "No other worker was started.")
 
 
+def _leave_work(environment: Environment) -> None:
+    """No worker, and an analysis of what was uploaded before."""
+    environment.supervisor.stop_program("worker")
+    environment.ctl("login", "--as", "analyst")
+    upload = json.loads(environment.ctl("uploads", "list", "--json"))["uploads"][0]["upload_id"]
+    environment.kept["analysis"] = json.loads(environment.ctl("analyze", upload, "--type", "basic", "--json"))["analysis_id"]
+
+
+def _is_left(environment: Environment) -> bool:
+    analysis = environment.kept.get("analysis")
+    return analysis is not None and json.loads(environment.ctl("jobs", "show", analysis, "--json"))["state"] in ACTIVE
+
+
 def _halt_aws(environment: Environment) -> None:
     os.kill(environment.supervisor.pids()["moto"], signal.SIGSTOP)
 
@@ -194,6 +269,35 @@ def _unknown_keys(environment: Environment) -> None:
     content = rotate.Secret(environment.stack).read()
     fresh = base64.b64encode(os.urandom(32)).decode()
     environment.put_secret(json.dumps({**content, "assertion_keys": {"kunknown": fresh}, "current_assertion_key": "kunknown"}))
+
+
+# ---- Functions ----
+
+
+def _break_functions(environment: Environment) -> None:
+    """As an unfinished change by hand leaves them: without the variables that they need."""
+    environment.ctl("login", "--as", "admin")
+    functions = environment.stack.client("lambda")
+    for name in ADMINISTRATION:
+        function = f"{environment.stack.prefix}-{name}"
+        kept = functions.get_function_configuration(FunctionName=function)["Environment"]
+        environment.kept[function] = kept
+        functions.update_function_configuration(
+            FunctionName=function, Environment={"Variables": {"HEARTMAP_ENVIRONMENT": "local"}}
+        )
+    environment.supervisor.start_program(FUNCTIONS)
+
+
+def _functions_fail(environment: Environment) -> bool:
+    return all(environment.typed(name, verb).returncode == 1 for name, verb in ADMINISTRATION.items())
+
+
+def _mend_functions(environment: Environment) -> None:
+    functions = environment.stack.client("lambda")
+    for name in ADMINISTRATION:
+        function = f"{environment.stack.prefix}-{name}"
+        functions.update_function_configuration(FunctionName=function, Environment=environment.kept[function])
+    environment.supervisor.start_program(FUNCTIONS)
 
 
 # ---- Data ----
@@ -244,6 +348,47 @@ def _is_lost(environment: Environment) -> bool:
     return content is not None and bool(differences(environment.stack, content))
 
 
+# ---- The audit trail ----
+
+
+def _delete_records(environment: Environment) -> None:
+    """Those of one log stream: CloudWatch Logs deletes nothing less."""
+    reach = {
+        "AWS_ENDPOINT_URL": environment.described["aws_endpoint"],
+        "AWS_REGION": environment.described["region"],
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }
+    command = [sys.executable, "-m", "local_cloud.scheduler", "--state", str(environment.state), "--once"]
+    if subprocess.run(command, env=_clean() | reach, check=False, capture_output=True, timeout=120).returncode:
+        raise GameDayFailed("The audit records could not be sealed.")
+    (environment.state / KEY_OF_SEALS).write_text(environment.outputs["audit_public_key"])
+    environment.ctl("login", "--as", "admin")
+    logs, group = environment.stack.client("logs"), environment.stack.output("audit_log_group")
+    streams = logs.describe_log_streams(logGroupName=group, orderBy="LastEventTime")["logStreams"]
+    stream = streams[0]["logStreamName"]
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, logStreamNames=[stream])
+    events = [{name: one[name] for name in ("timestamp", "message")} for page in pages for one in page["events"]]
+    environment.kept["records"] = (group, stream, events)
+    logs.delete_log_stream(logGroupName=group, logStreamName=stream)
+
+
+def _is_unverified(environment: Environment) -> bool:
+    if "records" not in environment.kept:
+        return False
+    key = str(environment.state / KEY_OF_SEALS)
+    return environment.typed("audit", "verify", "--since", "24h", "--public-key", key).returncode == 1
+
+
+def _put_records(environment: Environment) -> None:
+    """Out of what was sealed, in AWS; here they are as they were."""
+    group, stream, events = environment.kept["records"]
+    logs = environment.stack.client("logs")
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    for first in range(0, len(events), MOST_EVENTS):
+        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events[first : first + MOST_EVENTS])
+
+
 # ---- The queue ----
 
 
@@ -285,19 +430,6 @@ def _expires_soon(environment: Environment) -> bool:
     return found["NotAfter"] < datetime.now(UTC) + timedelta(days=30)
 
 
-def _rotate_certificates(environment: Environment) -> None:
-    """By the command itself."""
-    ctl = Path(sys.executable).parent / "heartmapctl"
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEARTMAP_"))}
-    subprocess.run(
-        [str(ctl), "operate", "rotate", "certificates"],
-        env=clean | {"HEARTMAP_LOCAL_STATE": str(environment.state)},
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-
-
 _DAYS = (
     GameDay(
         name="worker-killed",
@@ -310,6 +442,18 @@ _DAYS = (
         undo=_another_worker,
     ),
     GameDay(
+        name="no-worker",
+        breaks="the worker is stopped, and an analysis is asked for",
+        symptom="the analysis stays queued",
+        section="queue-age",
+        mend="start the worker again: aws ecs update-service --force-new-deployment",
+        do=_leave_work,
+        shows=_is_left,
+        undo=lambda environment: (environment.supervisor.start_program("worker"), None)[1],
+        alarms=("queue-age",),
+        lasts=OLDEST_MESSAGE_SECONDS,
+    ),
+    GameDay(
         name="api-down",
         breaks="the API's task is stopped",
         symptom="calls end with status 500 or more",
@@ -318,6 +462,7 @@ _DAYS = (
         do=lambda environment: environment.supervisor.stop_program("api"),
         shows=lambda environment: (environment.status() or 0) >= 500,
         undo=lambda environment: (environment.supervisor.start_program("api"), None)[1],
+        alarms=("no-healthy-hosts", "balancer-5xx", "api-5xx"),
     ),
     GameDay(
         name="dead-letters",
@@ -328,6 +473,7 @@ _DAYS = (
         do=_send_dead_letter,
         shows=lambda environment: bool(_dead_letters(environment)),
         undo=_remove_dead_letters,
+        alarms=("dead-letters",),
     ),
     GameDay(
         name="secret-broken",
@@ -338,6 +484,7 @@ _DAYS = (
         do=lambda environment: environment.put_secret("no JSON"),
         shows=lambda environment: environment.status() == 500,
         undo=Environment.undo_secret,
+        alarms=("authorizer-faults", "api-5xx"),
     ),
     GameDay(
         name="wrong-assertion-keys",
@@ -350,6 +497,17 @@ _DAYS = (
         undo=Environment.undo_secret,
     ),
     GameDay(
+        name="functions-broken",
+        breaks="the functions of keys, users and the audit trail lose their variables",
+        symptom="what administrators call ends with status 500",
+        section="keys-errors",
+        mend="pulumi up --refresh gives them back",
+        do=_break_functions,
+        shows=_functions_fail,
+        undo=_mend_functions,
+        alarms=("keys-errors", "users-errors", "audit-errors"),
+    ),
+    GameDay(
         name="key-table-gone",
         breaks="the table of API keys is deleted",
         symptom="calls with an API key end with status 500, and the audit trail says key_store_unavailable",
@@ -358,6 +516,7 @@ _DAYS = (
         do=_drop_table,
         shows=lambda environment: environment.status() == 500,
         undo=_make_table,
+        alarms=("authorizer-faults",),
     ),
     GameDay(
         name="store-slow",
@@ -377,7 +536,18 @@ _DAYS = (
         mend="heartmapctl operate rotate certificates",
         do=_expire_certificate,
         shows=_expires_soon,
-        undo=_rotate_certificates,
+        undo=lambda environment: (environment.ctl("operate", "rotate", "certificates"), None)[1],
+        alarms=("balancer-expiry",),
+    ),
+    GameDay(
+        name="audit-records-deleted",
+        breaks="audit records that were sealed are deleted from their log",
+        symptom="heartmapctl audit verify names them, and ends with status 1",
+        section="audit-chain",
+        mend="nothing brings them back into the log; what was sealed has them, and the game day puts them there again",
+        do=_delete_records,
+        shows=_is_unverified,
+        undo=_put_records,
     ),
     GameDay(
         name="lost-data",

@@ -2,18 +2,17 @@
 
 What is counted in logs, by the deployed metric filters, is what CloudWatch would count. The metrics of API Gateway, of AWS WAF,
 of the load balancer and of Lambda are made of what the edge and the functions' runtimes log. How long a queue is, how old its
-work, how many tasks answer and how long certificates last is known for now alone, and taken to have been so all the time.
+work, how many tasks answer and how long certificates last is known for now alone, and taken to be so all the time.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from lambda_authorizer.access_policy import RULES, SERVICE
 from local_cloud import alarms as cloudwatch
@@ -75,7 +74,7 @@ def look(client: Callable[[str], Any], outputs: Mapping[str, Any], at: float) ->
     counts = {Metric(each["metricNamespace"], each["metricName"]) for one in filters for each in one["metricTransformations"]}
     left = logged({alarm.metric for alarm in alarms} - counts, logs, history)
     for alarm in alarms:
-        if alarm.metric in left and (value := now(alarm.metric, client, outputs)) is not None:
+        if alarm.metric in left and (value := standing(alarm.metric, client, outputs, at)) is not None:
             lasting(alarm, value, history, at)
     return alarms, history
 
@@ -178,50 +177,59 @@ _LOGGED: Mapping[tuple[str, str], Counter] = {
 }
 
 
-def now(metric: Metric, client: Callable[[str], Any], outputs: Mapping[str, Any]) -> float | None:
-    """How a metric stands now; None where there is nothing to measure. ``client`` gives a boto3 client for a service.
+def standing(metric: Metric, client: Callable[[str], Any], outputs: Mapping[str, Any], at: float) -> float | None:
+    """How a metric stands at a moment, if all stays as it is now; None where there is nothing to measure.
 
-    Raises Unmeasured.
+    ``client`` gives a boto3 client for a service. Raises Unmeasured.
     """
-    measure = _NOW.get((metric.namespace, metric.name))
+    measure = _STANDING.get((metric.namespace, metric.name))
     if measure is None:
         raise Unmeasured(f"Nothing here measures {metric.name} of {metric.namespace}.")
-    return measure(client, outputs, dict(metric.dimensions))
+    return measure(_Place(client, outputs, at), dict(metric.dimensions))
 
 
-def _waiting(client: Callable[[str], Any], _outputs: Mapping[str, Any], dimensions: dict[str, str]) -> float:
-    sqs = client("sqs")
+class _Place(NamedTuple):
+    """Where and for when something is measured."""
+
+    client: Callable[[str], Any]
+    outputs: Mapping[str, Any]
+    at: float
+
+
+def _waiting(place: _Place, dimensions: dict[str, str]) -> float:
+    sqs = place.client("sqs")
     url = sqs.get_queue_url(QueueName=dimensions["QueueName"])["QueueUrl"]
     name = "ApproximateNumberOfMessages"
     return float(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
 
 
-def _oldest_work(client: Callable[[str], Any], outputs: Mapping[str, Any], _dimensions: dict[str, str]) -> float:
-    pages = client("dynamodb").get_paginator("scan").paginate(TableName=outputs["jobs_table"])
+def _oldest_work(place: _Place, _dimensions: dict[str, str]) -> float:
+    pages = place.client("dynamodb").get_paginator("scan").paginate(TableName=place.outputs["jobs_table"])
     made = [
         datetime.fromisoformat(item["created_at"]["S"])
         for page in pages
         for item in page["Items"]
         if item["pk"]["S"].startswith("analysis#") and item.get("state", {}).get("S") in ACTIVE
     ]
-    return max(time.time() - min(made).timestamp(), 0) if made else 0.0
+    return max(place.at - min(made).timestamp(), 0) if made else 0.0
 
 
-def _tasks(healthy: bool) -> Callable[[Callable[[str], Any], Mapping[str, Any], dict[str, str]], float]:
-    def measure(client: Callable[[str], Any], outputs: Mapping[str, Any], _dimensions: dict[str, str]) -> float:
-        targets = client("elbv2").describe_target_health(TargetGroupArn=outputs["target_group_arn"])["TargetHealthDescriptions"]
+def _tasks(healthy: bool) -> Callable[[_Place, dict[str, str]], float]:
+    def measure(place: _Place, _dimensions: dict[str, str]) -> float:
+        group = place.outputs["target_group_arn"]
+        targets = place.client("elbv2").describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
         return float(sum((target["TargetHealth"]["State"] == "healthy") == healthy for target in targets))
 
     return measure
 
 
-def _days_left(client: Callable[[str], Any], _outputs: Mapping[str, Any], dimensions: dict[str, str]) -> float | None:
-    certificate = client("acm").describe_certificate(CertificateArn=dimensions["CertificateArn"])["Certificate"]
+def _days_left(place: _Place, dimensions: dict[str, str]) -> float | None:
+    certificate = place.client("acm").describe_certificate(CertificateArn=dimensions["CertificateArn"])["Certificate"]
     ends = certificate.get("NotAfter")
-    return None if ends is None else (ends.timestamp() - time.time()) // DAY
+    return None if ends is None else (ends.timestamp() - place.at) // DAY
 
 
-_NOW: Mapping[tuple[str, str], Callable[[Callable[[str], Any], Mapping[str, Any], dict[str, str]], float | None]] = {
+_STANDING: Mapping[tuple[str, str], Callable[[_Place, dict[str, str]], float | None]] = {
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): _waiting,
     ("AWS/SQS", "ApproximateAgeOfOldestMessage"): _oldest_work,
     ("AWS/ApplicationELB", "HealthyHostCount"): _tasks(healthy=True),

@@ -1,4 +1,5 @@
-"""Client VPN, which moto lacks: endpoints, the subnets that they are in and the networks that they lead to. Nobody can connect.
+"""Client VPN, which moto lacks: endpoints, the subnets that they are in, the networks that they lead to, and
+the certificates that they refuse. Nobody can connect.
 
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateClientVpnEndpoint.html
 """
@@ -9,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+from cryptography import x509
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
@@ -37,6 +39,7 @@ class _Endpoint:
         self.settings = settings
         self.networks: dict[str, str] = {}
         self.rules: dict[tuple[str, str], dict[str, Any]] = {}
+        self.revocation_list: str | None = None
 
     @property
     def status(self) -> dict[str, str]:
@@ -187,6 +190,24 @@ def revoke_client_vpn_ingress(self: Any) -> ActionResult:
     return ActionResult({"Status": {"Code": "revoking"}})
 
 
+def import_client_vpn_client_certificate_revocation_list(self: Any) -> ActionResult:
+    _, endpoint = _the_endpoint(self)
+    text = self._get_param("CertificateRevocationList")
+    try:
+        x509.load_pem_x509_crl(text.encode("ascii"))
+    except ValueError:
+        raise EC2ClientError("InvalidParameterValue", "The certificate revocation list is no CRL in PEM") from None
+    endpoint.revocation_list = text
+    return ActionResult(DONE)
+
+
+def export_client_vpn_client_certificate_revocation_list(self: Any) -> ActionResult:
+    _, endpoint = _the_endpoint(self)
+    if endpoint.revocation_list is None:
+        return ActionResult({})
+    return ActionResult({"CertificateRevocationList": endpoint.revocation_list, "Status": {"Code": "active"}})
+
+
 CALLS: tuple[Callable[[Any], ActionResult], ...] = (
     create_client_vpn_endpoint,
     describe_client_vpn_endpoints,
@@ -198,6 +219,8 @@ CALLS: tuple[Callable[[Any], ActionResult], ...] = (
     authorize_client_vpn_ingress,
     describe_client_vpn_authorization_rules,
     revoke_client_vpn_ingress,
+    import_client_vpn_client_certificate_revocation_list,
+    export_client_vpn_client_certificate_revocation_list,
 )
 
 

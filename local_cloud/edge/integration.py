@@ -73,7 +73,8 @@ async def _send(
         request = httpx.Request(
             integration.method,
             f"{target.scheme}://{target.address}:{target.port}/",
-            headers=_request_headers(exchange, integration),
+            # Bytes beyond ASCII are passed on as they came (RFC 9110, 5.5).
+            headers=httpx.Headers(_request_headers(exchange, integration), encoding="latin-1"),
             content=body or None,
             # As it is: a URL object would normalise the path that the authorizer has seen.
             extensions={"target": _target(exchange, integration)},

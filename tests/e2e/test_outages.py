@@ -15,7 +15,7 @@ from tests.e2e.conftest import Local
 
 @pytest.mark.parametrize("name", GAME_DAYS)
 def test_what_is_broken_shows_as_it_is_said_and_is_mended_as_it_is_said(local: Local, name: str) -> None:
-    played = local.command("game-day", name, *local.arguments, timeout=150)
+    played = local.command("game-day", name, *local.arguments, timeout=300)
     assert played.returncode == 0, played.stderr
     day = GAME_DAYS[name]
     said = " ".join(played.stderr.split())

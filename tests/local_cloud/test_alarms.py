@@ -374,4 +374,4 @@ def test_of_a_metric_of_which_nothing_is_known_nothing_is_made_up() -> None:
     unknown = Metric("AWS/EC2", "CPUUtilization")
     assert metrics.logged([unknown], Logs({}, ACCESS, WAF), History()) == [unknown]
     with pytest.raises(Unmeasured, match="CPUUtilization"):
-        metrics.now(unknown, lambda _: None, {})
+        metrics.standing(unknown, lambda _: None, {}, 0)
