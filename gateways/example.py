@@ -1,9 +1,13 @@
 """The gateway of the tracked renderings in docs/gateways, and the writer of them: ``python -m gateways.example``."""
 
+import hashlib
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from gateways.model import Gateway, Options, from_stack
+from gateways.kong.keys import signing_keys
+from gateways.model import Gateway, Options, Programme, from_stack
 from gateways.render import KINDS, render
 
 DIRECTORY = Path(__file__).parents[1] / "docs" / "gateways"
@@ -30,10 +34,31 @@ OPTIONS = Options(
     basic_auth=True,
 )
 
+# Moduli of keys that were made for this and thrown away.
+MODULI = {
+    "exampleKeyOne=": (
+        "iG4zL3-BA-UPotVx1Ya5e8T7wJJggRheLbcTKtL5eDhBXJN4kDEDETHXDiBIsvQ4Rv1EFbwt0pN_LXWQtfVxTu85nl9TTs6MSdTL"
+        "EDBUnxrH_FtVyCWa-Sjc1fS_MEBSCedmShR2aKeCfj0ZdekZAcRtl6CKZAb36u3BHOAt-4WHi3C8Mnx7HLNGDLqTMg_zmFaU0l7J"
+        "SVs1OJg1k0jn0F7VzGO_u61eFiVaV3jKJm15YZPV1QOpJJjhEczzPPR8igFMePlyKWNwy1Ur1tMBANKhB8KgyR3UAPmVFMHuuFGd"
+        "15cNIxukmhf3J_w2w6NdxAASuFk9AMai6Z_QRvHJSQ"
+    ),
+    "exampleKeyTwo=": (
+        "4soAaqO2oda4np7B9W42EqbBpg-ba4ZkyGsYt7giqZj0Itl8HIinAOqIJx41BRqb1XnXHQBObUG2U5YyBFOWZcxPqzStcbpPOHZ_"
+        "7usSvXsqlh7FdJ7ZzjtAhdrvdVSzf_-penfXyvmxTYFvBcpqafqw2cYlpyW4AA-rQ6vXWmV12dvxjQkQxWj7pEpTStAhfMcr8wCG"
+        "cTT2mXeNLDzSA1tnohkKU6n75f541JcIePMHoxZIc1eIJl2DL0f1EBCIADz1X-fMpzmvZg2TCLqAhL9TSuyLbZJwdyXd-l7BzbDu"
+        "nHl-5qg2dwa_z__C9OhSxf1mLyzQuuJb4QubYROOCQ"
+    ),
+}
+PROGRAMME = Programme(
+    name="pipeline", scopes=("analyses:read", "analyses:write", "uploads:write"), digest=hashlib.sha256(b"an example").hexdigest()
+)
+
 
 def example() -> Gateway:
     """A lab's, with everything that a rendering can have."""
-    return from_stack(OUTPUTS, OPTIONS)
+    keys = [{"kty": "RSA", "use": "sig", "alg": "RS256", "e": "AQAB", "kid": kid, "n": n} for kid, n in MODULI.items()]
+    document = json.dumps({"keys": keys}).encode()
+    return replace(from_stack(OUTPUTS, OPTIONS), signing_keys=signing_keys(document), programmes=(PROGRAMME,))
 
 
 def write(directory: Path = DIRECTORY) -> list[Path]:
