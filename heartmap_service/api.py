@@ -9,7 +9,6 @@ import hashlib
 import tempfile
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -45,7 +44,6 @@ from heartmap_service.records import Analysis, Visibility
 from heartmap_service.settings import ApiSettings, load
 from heartmap_service.storage import Results, Uploads
 from heartmap_service.time_limits import TimeLimits
-from heartmap_service.tls import CertificateFiles, self_signed
 from heartmap_service.upload_store import UploadStore
 from heartmap_service.uploads import NewUpload, PartNumbers, SentParts, UploadService
 from heartmap_service.visibility import NewVisibility
@@ -489,13 +487,6 @@ def _add_error_handlers(app: FastAPI) -> None:
         return answer(request, Problem(500, "internal", "The service failed. Tell an administrator the request_id."))
 
 
-def certificate_of(settings: ApiSettings) -> AbstractContextManager[CertificateFiles]:
-    """The certificate of the settings, or a new one that is gone when the block ends."""
-    if settings.tls_certificate and settings.tls_key:
-        return nullcontext(CertificateFiles(settings.tls_certificate, settings.tls_key))
-    return self_signed(settings.internal_host)
-
-
 def main() -> None:
     """Serves until SIGTERM, then ends the calls in hand."""
     settings = load(ApiSettings)
@@ -504,12 +495,7 @@ def main() -> None:
     tempfile.tempdir = str(settings.scratch_dir)
     clients, stop = connect(settings), threading.Event()
     app = create_app(settings, clients)
-    with certificate_of(settings) as certificate:
-        try:
-            config = server.configured(app, host=settings.bind_address, port=settings.port, certificate=certificate)
-        except OSError:
-            # ssl.SSLError is one.
-            raise SystemExit("HEARTMAP_TLS_CERTIFICATE and HEARTMAP_TLS_KEY are no PEM certificate and its key.") from None
+    config = server.listening(app, settings)
     # A daemon: a call that hangs must not keep the process from ending.
     threading.Thread(target=keep_awake, args=(clients.sqs, settings.queue_url, stop), daemon=True).start()
     uvicorn.Server(config).run()

@@ -44,6 +44,8 @@ CREDENTIALS = 'Bearer realm="heartmap", ApiKey realm="heartmap"'
 _KEY_ID = "process"
 # What an event names that API Gateway would know and nothing here is decided on.
 _ACCOUNT, _API, _STAGE = "000000000000", "direct", "direct"
+# A greedy template, which takes every path and is no row's.
+_ELSEWHERE = "/{elsewhere+}"
 
 _DENIED = {
     Reason.NO_SUCH_ROUTE: ("no_such_route", "There is no such route or method in this API."),
@@ -58,13 +60,13 @@ _DENIED = {
 _NOT_PERMITTED = ("forbidden", "Your role does not allow this. Ask an administrator for the group that does.")
 
 
-class DirectIdentity:
-    """The identity source for a process without the gateway.
+class Core:
+    """The authorizer's core, asked as API Gateway would ask it.
 
     Args:
-        configuration: the authorizer's, with its secrets read; see ``configured``.
+        configuration: the authorizer's; see ``configured``.
         region: of this process, as AWS names it.
-        trusted_proxies: from these peers, ``X-Forwarded-For`` and ``X-Request-Id`` are believed.
+        trusted_proxies: from these peers, ``X-Forwarded-For`` is believed.
     """
 
     def __init__(
@@ -74,11 +76,7 @@ class DirectIdentity:
         region: str,
         trusted_proxies: Sequence[IPv4Network | IPv6Network],
     ) -> None:
-        if not isinstance(configuration.secrets, Secrets):
-            raise TypeError("the secrets have to be read before")
-        self._keys = {_KEY_ID: secrets.token_bytes(KEY_BYTES)}
-        own = configuration.secrets._replace(assertion_keys=Keys(_KEY_ID, self._keys))
-        self._configuration = configuration._replace(secrets=own, region=region)
+        self._configuration = configuration._replace(region=region)
         self._arn = f"arn:{partition_of(region)}:execute-api:{region}:{_ACCOUNT}:{_API}/{_STAGE}/"
         self._aws = _aws(configuration)
         self._proxies = trusted_proxies
@@ -86,27 +84,20 @@ class DirectIdentity:
         self._local = threading.local()
         self._routes = [(rule.method, rule.route, _shape(rule.route)) for rule in RULES.values() if rule.answered_by == SERVICE]
 
-    def request_id(self, scope: Scope, headers: Headers) -> str:
-        """A new one, unless a trusted proxy named the call."""
-        given = given_request_id(headers) if self._is_trusted(_peer(scope)) else None
-        return given or str(ULID())
+    def is_from_trusted(self, scope: Scope) -> bool:
+        """Whether a trusted proxy made the call."""
+        return self._is_trusted(_peer(scope))
 
-    async def identify(self, scope: Scope, headers: Headers, request_id: str) -> Assertion:
-        """Raises Problem 401 for a caller who is not known, 403 for what the access policy does not open to them, 503 when the
-        authorizer could not find out."""
+    async def assertion(self, scope: Scope, headers: Headers, request_id: str) -> str:
+        """An assertion for this one call, signed with the current key of the configuration's. Raises Problem 401 for a caller who
+        is not known, 403 for what the access policy does not open to them, 503 when the authorizer could not find out."""
         event = self._event(scope, headers, request_id)
         answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._decide, event)
         context = answer["context"]
         if answer["policyDocument"]["Statement"][0]["Effect"] != "Allow":
             code, detail = _DENIED.get(context["reason"], _NOT_PERMITTED)
             raise Problem(403, code, detail)
-        try:
-            assertion = verify(context["assertion"], self._keys, now=time.time())
-        except (KeyError, AssertionRefused):
-            _unauthenticated()
-        if assertion.request_id != request_id:
-            _unauthenticated()
-        return assertion
+        return context["assertion"]
 
     def _decide(self, event: dict[str, Any]) -> dict[str, Any]:
         # Not before the environment was found good: the import configures a Lambda function's authorizer out of it.
@@ -158,11 +149,12 @@ class DirectIdentity:
         }
 
     def _route(self, method: str, path: str) -> tuple[str, dict[str, str] | None]:
-        """The route template that API Gateway would find; for no route the path, which is then none of the access policy's."""
+        """The route template that API Gateway would find; for no route the path, where no row of the access policy that something
+        else answers has it."""
         for of_method, route, shape in self._routes:
             if of_method == method and (found := shape.fullmatch(path)):
                 return route, found.groupdict() or None
-        return path, None
+        return (_ELSEWHERE if (method, path) in RULES else path), None
 
     def _source(self, scope: Scope, headers: Headers) -> IPv4Address | IPv6Address | None:
         """Where the call came from: the peer or, where that is a trusted proxy, the nearest address that it and the trusted ones
@@ -177,15 +169,56 @@ class DirectIdentity:
         return address is not None and any(address in network for network in self._proxies)
 
 
-def configured(environ: Mapping[str, str] = os.environ) -> config.Configuration:
-    """The authorizer's configuration, with its secrets. Raises SystemExit when it is not usable: nothing is served then."""
+class DirectIdentity:
+    """The identity source for a process without the gateway.
+
+    Args:
+        configuration: the authorizer's, with its secrets read; see ``configured``.
+        region: of this process, as AWS names it.
+        trusted_proxies: from these peers, ``X-Forwarded-For`` and ``X-Request-Id`` are believed.
+    """
+
+    def __init__(
+        self,
+        configuration: config.Configuration,
+        *,
+        region: str,
+        trusted_proxies: Sequence[IPv4Network | IPv6Network],
+    ) -> None:
+        if not isinstance(configuration.secrets, Secrets):
+            raise TypeError("the secrets have to be read before")
+        self._keys = {_KEY_ID: secrets.token_bytes(KEY_BYTES)}
+        own = configuration.secrets._replace(assertion_keys=Keys(_KEY_ID, self._keys))
+        self._core = Core(configuration._replace(secrets=own), region=region, trusted_proxies=trusted_proxies)
+
+    def request_id(self, scope: Scope, headers: Headers) -> str:
+        """A new one, unless a trusted proxy named the call."""
+        given = given_request_id(headers) if self._core.is_from_trusted(scope) else None
+        return given or str(ULID())
+
+    async def identify(self, scope: Scope, headers: Headers, request_id: str) -> Assertion:
+        """Raises Problem; see ``Core.assertion``."""
+        text = await self._core.assertion(scope, headers, request_id)
+        try:
+            assertion = verify(text, self._keys, now=time.time())
+        except AssertionRefused:
+            _unauthenticated()
+        if assertion.request_id != request_id:
+            _unauthenticated()
+        return assertion
+
+
+def configured(environ: Mapping[str, str] = os.environ, *, rotating: bool = False) -> config.Configuration:
+    """The authorizer's configuration, with its secrets or, where it is for one who signs with keys that rotate, with the ARN by
+    which they are read again. Raises SystemExit when it is not usable, or the secrets cannot be read: nothing is served then."""
     try:
         configuration = config.load(environ)
         if isinstance(configuration.secrets, str):
             aws = _aws(configuration)
-            # Once: the assertion's keys, which rotate, are not used here, and the pepper stays.
             read = ManagedSecrets(configuration.secrets, aws).get(now=time.time(), deadline=time.monotonic() + START_BUDGET)
-            configuration = configuration._replace(secrets=read)
+            if not rotating:
+                # Once: the assertion's keys are not used then, and the pepper stays.
+                configuration = configuration._replace(secrets=read)
     except ConfigurationError as error:
         raise SystemExit(f"The environment of this process is not usable:\n  {error}") from None
     except Fault:

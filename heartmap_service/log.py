@@ -9,7 +9,7 @@ def configure(process: str, level: str) -> None:
     """Sets structlog and the standard library's logging up.
 
     Args:
-        process: ``api`` or ``worker``.
+        process: ``api``, ``worker`` or ``forward-auth``.
         level: the least that this service's own lines must be, ``INFO`` or ``DEBUG``.
     """
     shared: list[structlog.types.Processor] = [

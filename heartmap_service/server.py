@@ -17,7 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from heartmap_service.identity import SECURITY_HEADERS
 from heartmap_service.problems import Problem, respond
-from heartmap_service.tls import CertificateFiles
+from heartmap_service.settings import ListenerSettings
+from heartmap_service.tls import CertificateFiles, certificate_of
 
 HEAD_BYTES = 32 * 1024
 """Of a request's line and headers together. API Gateway takes 10,240 bytes of headers, and adds the assertion."""
@@ -94,6 +95,16 @@ class BoundedProtocol(H11Protocol):
         all_of_them: set[Any] = self.connections
         quiet = [other for other in all_of_them if not other._is_answering()]
         min(quiet, key=lambda other: other._heard_at).transport.abort()
+
+
+def listening(app: ASGIApp, settings: ListenerSettings) -> uvicorn.Config:
+    """As ``configured``, by a process's settings. Raises SystemExit."""
+    with certificate_of(settings) as certificate:
+        try:
+            return configured(app, host=settings.bind_address, port=settings.port, certificate=certificate)
+        except OSError:
+            # ssl.SSLError is one.
+            raise SystemExit("HEARTMAP_TLS_CERTIFICATE and HEARTMAP_TLS_KEY are no PEM certificate and its key.") from None
 
 
 def configured(app: ASGIApp, *, host: str, port: int, certificate: CertificateFiles) -> uvicorn.Config:

@@ -1,4 +1,4 @@
-"""What the API and the worker are told by their environment: ``HEARTMAP_…``, as the ECS task definitions write it.
+"""What the service's processes are told by their environment: ``HEARTMAP_…``, as the ECS task definitions write it.
 
 Unset and empty mean the same. A missing or malformed setting refuses the start and names the variable, never its value.
 """
@@ -17,9 +17,7 @@ MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 
-class ServiceSettings(BaseSettings):
-    """Common to both processes. Sizes are in bytes."""
-
+class _ProcessSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="HEARTMAP_",
         env_ignore_empty=True,
@@ -28,6 +26,48 @@ class ServiceSettings(BaseSettings):
         hide_input_in_errors=True,
         populate_by_name=True,
     )
+
+    log_level: Literal["INFO", "DEBUG"] = "INFO"
+    region: str = Field(validation_alias="AWS_REGION")
+
+
+class ListenerSettings(_ProcessSettings):
+    """Of a process that answers HTTP, over TLS."""
+
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks of what stands in front where identity is direct, in CIDR notation, separated by commas: only their
+    ``X-Forwarded-For`` and ``X-Request-Id`` are believed."""
+    tls_certificate: FilePath | None = None
+    """PEM, with its chain, and its key in ``tls_key``; neither: a self-signed one is made at each start."""
+    tls_key: FilePath | None = Field(default=None, validate_default=True)
+    internal_host: str
+    """The host of the integration's URI: the only Host header that is answered. Where identity is direct, the name that callers
+    use; whatever stands in front leaves their Host as it is."""
+    bind_address: str = "127.0.0.1"
+    port: int = Field(default=8443, ge=1, le=65535)
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, text: Any) -> Any:
+        return [network.strip() for network in text.split(",")] if isinstance(text, str) else text
+
+    @field_validator("tls_key")
+    @classmethod
+    def _both(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("tls_certificate") is None):
+            raise ValueError("set HEARTMAP_TLS_CERTIFICATE and HEARTMAP_TLS_KEY, or neither")
+        return key
+
+
+class DecisionSettings(ListenerSettings):
+    """Of the process that decides for a gateway (``forward_auth``); the authorizer's own variables (lambda_authorizer.config)
+    have to be there as well. Nobody but ``trusted_proxies`` may ask it, and so there is at least one."""
+
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(min_length=1)
+
+
+class ServiceSettings(_ProcessSettings):
+    """Common to the API and the worker. Sizes are in bytes."""
 
     environment: Literal["local", "dev", "prod"]
     uploads_bucket: str
@@ -44,9 +84,7 @@ class ServiceSettings(BaseSettings):
     worker_memory: int = Field(default=8192, ge=512)
     import_buckets: Annotated[frozenset[str], NoDecode] = frozenset()
     """Buckets whose objects may be analysed without being uploaded, separated by commas."""
-    log_level: Literal["INFO", "DEBUG"] = "INFO"
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
-    region: str = Field(validation_alias="AWS_REGION")
     aws_endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
 
     @field_validator("import_buckets", mode="before")
@@ -63,7 +101,7 @@ class WorkerSettings(ServiceSettings):
     ecs_agent_uri: str | None = Field(default=None, validation_alias="ECS_AGENT_URI")
 
 
-class ApiSettings(ServiceSettings):
+class ApiSettings(ServiceSettings, ListenerSettings):
     """``assertion_keys`` is the JSON of the service's secret, ``{"assertion_keys": {key_id: base64 of 32 bytes}}``, and has to be
     there where identity comes from assertions."""
 
@@ -71,12 +109,6 @@ class ApiSettings(ServiceSettings):
     """Who says who calls: ``assertion``, the authorizer at the gateway; ``direct``, the authorizer's core in this process, whose
     own variables (lambda_authorizer.config) have to be there as well."""
     assertion_keys: dict[str, Any] | None = Field(default=None, repr=False, validate_default=True)
-    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
-    """Networks of what stands in front where identity is direct, in CIDR notation, separated by commas: only their
-    ``X-Forwarded-For`` and ``X-Request-Id`` are believed."""
-    tls_certificate: FilePath | None = None
-    """PEM, with its chain, and its key in ``tls_key``; neither: a self-signed one is made at each start."""
-    tls_key: FilePath | None = Field(default=None, validate_default=True)
     quota_queued_jobs: int = Field(default=20, ge=1)
     """Analyses of one principal that may be queued or running at once."""
     quota_jobs_per_day: int = Field(default=200, ge=1)
@@ -85,11 +117,6 @@ class ApiSettings(ServiceSettings):
     """Bytes that one principal may begin to upload in a day, in UTC."""
     stage: str = "live"
     """API Gateway may send the stage's name to a private integration as the first segment of the path."""
-    internal_host: str
-    """The host of the integration's URI: the only Host header that is answered. Where identity is direct, the name that callers
-    use; whatever stands in front leaves their Host as it is."""
-    bind_address: str = "127.0.0.1"
-    port: int = Field(default=8443, ge=1, le=65535)
 
     @field_validator("assertion_keys")
     @classmethod
@@ -100,20 +127,8 @@ class ApiSettings(ServiceSettings):
             raise ValueError("required, unless HEARTMAP_IDENTITY is direct")
         return None
 
-    @field_validator("trusted_proxies", mode="before")
-    @classmethod
-    def _networks(cls, text: Any) -> Any:
-        return [network.strip() for network in text.split(",")] if isinstance(text, str) else text
 
-    @field_validator("tls_key")
-    @classmethod
-    def _both(cls, key: Path | None, info: ValidationInfo) -> Path | None:
-        if (key is None) != (info.data.get("tls_certificate") is None):
-            raise ValueError("set HEARTMAP_TLS_CERTIFICATE and HEARTMAP_TLS_KEY, or neither")
-        return key
-
-
-Settings = TypeVar("Settings", bound=ServiceSettings)
+Settings = TypeVar("Settings", bound=_ProcessSettings)
 
 
 def load(kind: type[Settings]) -> Settings:

@@ -3,7 +3,7 @@ do; where callers come to the service itself, it has one of their trust, in file
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +13,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from heartmap_service.settings import ListenerSettings
+
 
 class CertificateFiles(NamedTuple):
     certificate: Path
     key: Path
+
+
+def certificate_of(settings: ListenerSettings) -> AbstractContextManager[CertificateFiles]:
+    """The certificate of the settings, or a new one that is gone when the block ends."""
+    if settings.tls_certificate and settings.tls_key:
+        return nullcontext(CertificateFiles(settings.tls_certificate, settings.tls_key))
+    return self_signed(settings.internal_host)
 
 
 @contextmanager

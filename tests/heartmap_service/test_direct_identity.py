@@ -322,7 +322,10 @@ def test_a_signature_covers_the_body_and_the_query(direct: Any, tables: Tables) 
 
 @pytest.mark.parametrize(
     "path",
-    ["/heal%74h", "/%68ealth", "/health/", "/health//", "/nothing", "/live/health", "/analyses/1", "/analyses/..%2fconfig"],
+    [
+        *("/heal%74h", "/%68ealth", "/health/", "/health//", "/nothing", "/live/health", "/analyses/1", "/analyses/..%2fconfig"),
+        *("/keys", "/users", "/audit"),
+    ],
 )
 def test_a_path_has_one_spelling_and_there_is_no_stage(direct: Any, token: Any, path: str) -> None:
     answer = direct().get(path, headers=token("admin"))

@@ -14,12 +14,12 @@ import httpx
 import pytest
 import uvicorn
 
-from heartmap_service import api, server, time_limits
+from heartmap_service import server, time_limits
 from heartmap_service.clients import Clients
 from heartmap_service.identity import PROBE, FromAssertion, Gate
 from heartmap_service.settings import ApiSettings
 from heartmap_service.time_limits import TimeLimits
-from heartmap_service.tls import CertificateFiles, self_signed
+from heartmap_service.tls import CertificateFiles, certificate_of, self_signed
 from lambda_authorizer.assertion import HEADER
 
 KEYS = {"k1": b"\x01" * 32}
@@ -284,7 +284,7 @@ def test_a_certificate_in_files_is_served(serve: Any, tmp_path: Path, api_settin
         files.certificate.write_bytes(made.certificate.read_bytes())
         files.key.write_bytes(made.key.read_bytes())
     changed = api_settings.model_copy(update={"tls_certificate": files.certificate, "tls_key": files.key})
-    with api.certificate_of(changed) as certificate:
+    with certificate_of(changed) as certificate:
         assert certificate == files
         served = serve(_hello, certificate)
     assert files.key.exists()
