@@ -11,9 +11,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, HTTPClientError, ParamValidationError
+from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from operator_cli.aws_errors import code_of, in_words
 from operator_cli.environments import Environment, description_file
 from operator_cli.errors import CliError
 
@@ -70,7 +71,7 @@ class Bastion:
 
     def __init__(self, where: Place, note: Callable[[str], None]) -> None:
         self._where, self._note = where, note
-        with _in_words():
+        with in_words():
             self._aws = boto3.Session(region_name=where.region)
 
     def instance(self) -> str:
@@ -86,7 +87,7 @@ class Bastion:
             "Parameters": {name: [value] for name, value in parameters.items()},
         }
         client = self._client("ssm")
-        with _in_words():
+        with in_words():
             answer = self._wait_for(lambda: self._start(client, request))
         try:
             yield Session(
@@ -104,14 +105,14 @@ class Bastion:
 
         https://docs.aws.amazon.com/ec2-instance-connect/latest/APIReference/API_SendSSHPublicKey.html
         """
-        with _in_words():
+        with in_words():
             self._client("ec2-instance-connect").send_ssh_public_key(
                 InstanceId=instance, InstanceOSUser=TUNNEL_USER, SSHPublicKey=public_key
             )
 
     def _end(self, client: Any, session_id: str) -> None:
         try:
-            with _in_words():
+            with in_words():
                 client.terminate_session(SessionId=session_id)
         except CliError as error:
             self._note(f"The session was not ended: {error.message} Session Manager ends it when it has been idle for a while.")
@@ -136,7 +137,7 @@ class Bastion:
 
     def _running(self) -> str | None:
         name = self._where.bastion_group
-        with _in_words():
+        with in_words():
             groups = self._client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
         if not groups:
             raise CliError(
@@ -164,61 +165,6 @@ class Bastion:
         try:
             return client.start_session(**request)
         except ClientError as error:
-            if _code(error) == "TargetNotConnected":
+            if code_of(error) == "TargetNotConnected":
                 return None
             raise
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """AWS's refusals, and failures to reach it, as ours."""
-    try:
-        yield
-    except ClientError as error:
-        raise _refused(error) from None
-    except (EndpointConnectionError, HTTPClientError):
-        raise CliError("AWS cannot be reached.", code="aws_unreachable", next_step="Check the network, VPN and proxy.") from None
-    except ParamValidationError:
-        raise CliError("The description of the environment is wrong.", next_step="Save the stack's outputs anew.") from None
-    except BotoCoreError:
-        # What is left: there are no credentials, or no such profile, or the SSO session has ended.
-        raise CliError(
-            "There are no AWS credentials to use on this machine.",
-            code="no_aws_credentials",
-            next_step="Sign in to AWS (aws sso login), or name a profile in AWS_PROFILE.",
-        ) from None
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")
-
-
-def _refused(error: ClientError) -> CliError:
-    code, request_id = _code(error), error.response.get("ResponseMetadata", {}).get("RequestId")
-    if "Expired" in code:
-        return CliError(
-            "The AWS credentials have expired.",
-            code="aws_credentials_expired",
-            request_id=request_id,
-            next_step="Sign in to AWS again: aws sso login",
-        )
-    if code in ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure"):
-        return CliError(
-            "AWS does not accept these credentials.",
-            code="aws_credentials_refused",
-            request_id=request_id,
-            next_step="Check AWS_PROFILE and this machine's clock.",
-        )
-    if code.startswith(("AccessDenied", "UnauthorizedOperation")):
-        return CliError(
-            f"This AWS identity may not do this: {error.operation_name}.",
-            code="aws_access_denied",
-            request_id=request_id,
-            next_step="An administrator can attach the stack's policy to it: pulumi stack output operator_policy_arn",
-        )
-    return CliError(
-        f"AWS refused this: {error.operation_name} ({code}).",
-        code="aws_refused",
-        request_id=request_id,
-        next_step="Try again in a minute.",
-    )

@@ -80,6 +80,9 @@ DOCUMENTS: Mapping[str, Document] = {
     "audit verify": _of("first last since until seals records waiting compared_since problems"),
     "doctor": _of("name state detail next_step", each="checks"),
     "preflight": _of("name state detail next_step items", each="checks"),
+    "vpn setup": _of("authority certificate ends renewed settings"),
+    "vpn profile": _of("profile name serial ends"),
+    "vpn revoke": _of("name serials listed"),
     "operate break-glass": _of("role user reason expires_at exit_code"),
     "operate teardown": _of("environment account destroyed data_destroyed holds kept told done"),
     "operate backup-key": _of("recipient identity"),
@@ -88,6 +91,8 @@ DOCUMENTS: Mapping[str, Document] = {
     "operate restore": _of("restored people not_restored"),
     "operate rotate": _of("rotated changed before certificates keys version"),
     "operate lock-out": _of("who subject keys within_seconds"),
+    "gateway render": _of("kind files"),
+    "gateway password": _of("user file changed"),
     "help": _of("topic entries"),
 }
 """`api` is not here: its document is the service's answer as it is."""

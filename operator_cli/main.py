@@ -16,6 +16,7 @@ from operator_cli.verbs import (
     console,
     data,
     doctor,
+    gateway,
     keys,
     operate,
     preflight,
@@ -24,6 +25,7 @@ from operator_cli.verbs import (
     topics,
     tunnel,
     users,
+    vpn,
 )
 from operator_cli.verbs.options import JsonOption, tell_fields
 from operator_cli.vocabulary import EnvironmentName
@@ -112,7 +114,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"terminal_width": 80},
 )
-for module in (session, data, analyses, config, keys, users, audit, console, tunnel, raw, doctor, preflight, operate, topics):
+for module in (
+    session,
+    data,
+    analyses,
+    config,
+    keys,
+    users,
+    audit,
+    console,
+    tunnel,
+    vpn,
+    gateway,
+    raw,
+    doctor,
+    preflight,
+    operate,
+    topics,
+):
     app.add_typer(module.app)
 
 

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from operator_cli.errors import WrongUse
+
 ReadLine = Callable[[float], str | None]
 """Waits for a line for so many seconds; None when none came. After the end of the input, an empty line."""
 
@@ -36,3 +38,21 @@ def quiet_lines() -> Iterator[ReadLine | None]:
         yield read_line
     finally:
         termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+
+
+def secret(question: str, *, twice: bool = False) -> str:
+    """A line that is asked for without an echo, or the first line of standard input where there is no terminal.
+
+    ``twice`` asks a person a second time. Raises WrongUse when there is none, or the two differ.
+    """
+    if not sys.stdin.isatty():
+        found = sys.stdin.readline().rstrip("\r\n")
+    else:
+        import getpass
+
+        found = getpass.getpass(f"{question}: ", stream=sys.stderr)
+        if twice and getpass.getpass("Once more: ", stream=sys.stderr) != found:
+            raise WrongUse("The two are not the same.")
+    if not found:
+        raise WrongUse(f"{question} is missing.", next_step="Type it, or write it to standard input.")
+    return found

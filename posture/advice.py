@@ -121,6 +121,7 @@ CONSOLE: Mapping[str, str] = {
 }
 
 PROGRAM: Mapping[str, str] = {
+    "aws_access_denied": "An administrator can attach the stack's policy to it. For the VPN's certificates: whoever deploys.",
     "cancelled": "Begin it again with `heartmapctl analyze`, if that was not meant.",
     "config_changed": "`heartmapctl config show` says what it is now.",
     "no_bastion": "`heartmapctl api GET /health` calls its API.",

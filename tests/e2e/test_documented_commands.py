@@ -119,9 +119,12 @@ def _of_this_side(typist: Typist) -> None:
     assert typist.types("api GET /models")["models"]
     refused = typist.types("""api POST /config --data '{"resolution": "banana"}'""", code=1)
     assert refused["error"]["request_id"]
-    # Nobody comes; and in local there is nothing to tunnel to.
+    # Nobody comes; and in local there is nothing to tunnel to, and no VPN.
     typist.types("login --no-browser --timeout 1", code=1)
     typist.types(f"tunnel --local-port 0 --ssh --identity {typist.directory / 'key'}", code=1)
+    typist.types(f"vpn setup --authority {typist.directory}", code=1)
+    typist.types(f"vpn profile ada --days 30 --output {typist.directory / 'a.ovpn'} --authority {typist.directory}", code=1)
+    typist.types(f"vpn revoke ada --yes --authority {typist.directory}", code=1)
     told = typist.serves("console --no-browser --port 0 --json", until='"url"', code=0)
     assert re.fullmatch(r"http://(127\.0\.0\.1|localhost):\d+/start\?token=\S+", json.loads(told.splitlines()[-1])["url"])
 
