@@ -64,43 +64,44 @@ def nginx(files: dict[str, str], directory: Path) -> list[str]:
 
 MODULES = Path("/usr/lib/apache2/modules")
 APACHE_MODULES = (
-    "mpm_event authn_core authz_core authz_host authz_user authn_file auth_basic alias setenvif headers macro proxy proxy_http"
-    " remoteip reqtimeout rewrite socache_shmcb ssl unique_id"
-).split()
-"""Those of Debian that its package has on, and those that the rendering says to turn on."""
+    *("mpm_event", "authn_core", "authz_core", "authz_host", "authz_user", "authn_file", "auth_basic", "alias", "setenvif"),
+    *("headers", "macro", "proxy", "proxy_http", "remoteip", "reqtimeout", "socache_shmcb", "ssl", "unique_id"),
+)
+"""Those that Debian's package has on, and those that the rendering says to turn on."""
 
 
-def apache(files: dict[str, str], directory: Path) -> list[str]:
+def apache(files: dict[str, str], directory: Path, *, tokens: bool = False) -> list[str]:
+    """``tokens``: with those checked by mod_auth_openidc."""
+    found = program("apache2")
+    for name in ("qos", "auth_openidc"):
+        if not (MODULES / f"mod_{name}.so").exists():
+            _missing(f"libapache2-mod-{name.replace('_', '-')}")
     for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8")
-    if not (MODULES / "mod_qos.so").exists():
-        _missing("libapache2-mod-qos")
-    modules = APACHE_MODULES + (["auth_openidc"] if "tokens" in directory.name else [])
     as_root = os.geteuid() == 0
-    settings = {
-        "ServerRoot": directory,
-        "DefaultRuntimeDir": directory,
-        "PidFile": directory / "apache2.pid",
-        "Mutex": f"file:{directory}",
-        "ErrorLog": directory / "apache2.log",
-        "ServerName": "localhost",
-        # One process is enough here, and starts at once.
-        "StartServers": 1,
-        "ThreadsPerChild": 25,
-        "ServerLimit": 2,
-        "MaxRequestWorkers": 50,
-        "Define": f"APACHE_RUN_DIR {directory}",
-    } | ({"User": "www-data", "Group": "www-data"} if as_root else {})
-    (directory / "apache2.conf").write_text(
-        "".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so\n" for name in modules)
-        + (directory / "heartmap-pcre.load").read_text()
-        + f"LoadModule qos_module {MODULES}/mod_qos.so\n"
-        + "".join(f"{name} {value}\n" for name, value in settings.items())
-        + f"Include {directory / 'heartmap.conf'}\n"
-    )
+    lines = [
+        *(
+            f"LoadModule {name}_module {MODULES}/mod_{name}.so"
+            for name in (*APACHE_MODULES, *(["auth_openidc"] if tokens else []))
+        ),
+        f"Include {directory / 'heartmap-pcre.load'}",
+        f"LoadModule qos_module {MODULES}/mod_qos.so",
+        *(("User www-data", "Group www-data") if as_root else ()),
+        f"DefaultRuntimeDir {directory}",
+        f"Define APACHE_RUN_DIR {directory}",
+        f"PidFile {directory / 'apache2.pid'}",
+        f"Mutex file:{directory}",
+        f"ErrorLog {directory / 'apache2.log'}",
+        "ServerName localhost",
+        # More than one process: what they count, they count together.
+        *("StartServers 2", "ServerLimit 2", "ThreadsPerChild 25", "MaxRequestWorkers 50"),
+        *(["Define HEARTMAP_TOKENS"] if tokens else []),
+        f"Include {directory / 'heartmap.conf'}",
+    ]
+    (directory / "apache2.conf").write_text("".join(f"{line}\n" for line in lines))
     # Apache gives root up, and would then not see into a directory of root's: here it keeps the capabilities.
     kept = ["setpriv", "--securebits", "+no_setuid_fixup"] if as_root else []
-    return [*kept, program("apache2"), "-d", str(directory), "-f", str(directory / "apache2.conf"), "-DFOREGROUND"]
+    return [*kept, found, "-d", str(directory), "-f", str(directory / "apache2.conf"), "-DFOREGROUND"]
 
 
 RUNNERS: dict[str, Runner] = {"nginx": nginx, "apache": apache}
