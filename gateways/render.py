@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from gateways import nginx
+from gateways import apache, nginx
 from gateways.model import Gateway, GatewayError
 
 Renderer = Callable[[Gateway], dict[str, str]]
 
 # Each kind of gateway, by the name that the verb takes.
 KINDS: Mapping[str, Renderer] = {
+    "apache": apache.files,
     "nginx": nginx.files,
 }
 
