@@ -1,13 +1,14 @@
-"""The gateway of the tracked renderings in docs/gateways, and the writer of them: ``python -m gateways.example``."""
+"""The gateway of the tracked renderings in docs/gateways, and the writer of them: ``python -m gateways.example [KIND…]``."""
 
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from gateways.kong.keys import signing_keys
-from gateways.model import Gateway, Options, Programme, from_stack
+from gateways.model import Gateway, Options, Program, from_stack
 from gateways.render import KINDS, render
 
 DIRECTORY = Path(__file__).parents[1] / "docs" / "gateways"
@@ -49,7 +50,7 @@ MODULI = {
         "nHl-5qg2dwa_z__C9OhSxf1mLyzQuuJb4QubYROOCQ"
     ),
 }
-PROGRAMME = Programme(
+PROGRAM = Program(
     name="pipeline", scopes=("analyses:read", "analyses:write", "uploads:write"), digest=hashlib.sha256(b"an example").hexdigest()
 )
 
@@ -58,13 +59,13 @@ def example() -> Gateway:
     """A lab's, with everything that a rendering can have."""
     keys = [{"kty": "RSA", "use": "sig", "alg": "RS256", "e": "AQAB", "kid": kid, "n": n} for kid, n in MODULI.items()]
     document = json.dumps({"keys": keys}).encode()
-    return replace(from_stack(OUTPUTS, OPTIONS), signing_keys=signing_keys(document), programmes=(PROGRAMME,))
+    return replace(from_stack(OUTPUTS, OPTIONS), signing_keys=signing_keys(document), programs=(PROGRAM,))
 
 
-def write(directory: Path = DIRECTORY) -> list[Path]:
-    """Writes every kind's files, and removes those that are of no rendering any more."""
+def write(directory: Path = DIRECTORY, kinds: Iterable[str] = KINDS) -> list[Path]:
+    """Writes the files of kinds, and removes those that are of no rendering any more."""
     written = []
-    for kind in KINDS:
+    for kind in kinds:
         (directory / kind).mkdir(parents=True, exist_ok=True)
         for name, text in render(kind, example()).items():
             file = directory / kind / name
@@ -78,4 +79,4 @@ def write(directory: Path = DIRECTORY) -> list[Path]:
 
 
 if __name__ == "__main__":
-    sys.stdout.writelines(f"{file.relative_to(DIRECTORY.parents[1])}\n" for file in write())
+    sys.stdout.writelines(f"{file.relative_to(DIRECTORY.parents[1])}\n" for file in write(kinds=sys.argv[1:] or KINDS))

@@ -98,7 +98,7 @@ class SigningKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Programme:
+class Program:
     """Who has a key of the gateway's own. ``scopes`` say which rows it opens there; ``digest`` is SHA-256 of the key in
     hexadecimal, which is all that is kept of it."""
 
@@ -144,7 +144,7 @@ class Gateway:
     ``elsewhere`` those that the stack's functions answer, behind API Gateway alone. ``client_rate`` and ``sensitive_rate`` are in
     requests a minute from one address. ``allowed_ranges`` are who may call at all; none: everybody. ``trusted_proxies`` stand in
     front of the gateway itself, and are believed about the address of a caller. ``log_directory`` None: where the gateway's
-    package has its logs. ``signing_keys`` and ``programmes`` are for a gateway that verifies credentials by itself.
+    package has its logs. ``signing_keys`` and ``programs`` are for a gateway that verifies credentials by itself.
     """
 
     server_name: str
@@ -170,7 +170,7 @@ class Gateway:
     password_file: str = "/etc/heartmap/passwords"  # noqa: S105  # a file's name
     log_directory: str | None = None
     signing_keys: tuple[SigningKey, ...] = ()
-    programmes: tuple[Programme, ...] = ()
+    programs: tuple[Program, ...] = ()
 
     @property
     def largest_body(self) -> int:

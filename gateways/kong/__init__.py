@@ -32,7 +32,7 @@ DIRECTORY = "/etc/kong/heartmap"
 """Where the files stand on the gateway's host."""
 
 KEY_HEADER, DIGEST_HEADER = "X-HeartMAP-Gateway-Key", "X-HeartMAP-Gateway-Digest"
-TOKEN_GROUP, PROGRAMME_GROUP = "token", "programme"
+TOKEN_GROUP, PROGRAM_GROUP = "token", "program"
 """Groups of Kong's own, beside those that are named as scopes: who comes with a token of the user pool, and every program."""
 
 # In words that fit all of this gateway's credentials.
@@ -112,7 +112,7 @@ def files(gateway: Gateway) -> dict[str, str]:
         "key_header": KEY_HEADER,
         "digest_header": DIGEST_HEADER,
         "request_id_header": REQUEST_ID_HEADER,
-        "programme_group": PROGRAMME_GROUP,
+        "program_group": PROGRAM_GROUP,
         "token_group": TOKEN_GROUP,
         "timeout_seconds": TIMEOUT_SECONDS,
         "head_seconds": HEAD_SECONDS,
@@ -137,7 +137,7 @@ def _lua(text: str) -> str:
 
 def _allowed(route: Route) -> str:
     """Kong's groups that open the row. What a token's own groups and scopes open, the service reads."""
-    return json.dumps([TOKEN_GROUP, *([PROGRAMME_GROUP] if route.any_principal else []), *route.scopes])
+    return json.dumps([TOKEN_GROUP, *([PROGRAM_GROUP] if route.any_principal else []), *route.scopes])
 
 
 def _windows(route: Route) -> str:

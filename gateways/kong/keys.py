@@ -18,7 +18,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gateways.model import GatewayError, Programme, SigningKey
+from gateways.model import GatewayError, Program, SigningKey
 from lambda_authorizer.access_policy import SCOPES
 from lambda_authorizer.keys import parse_key_set
 
@@ -45,13 +45,13 @@ def signing_keys(document: bytes) -> tuple[SigningKey, ...]:
     )
 
 
-def programmes(document: str) -> tuple[Programme, ...]:
+def programs(document: str) -> tuple[Program, ...]:
     """What ``add`` wrote, by name. Raises GatewayError for anything else."""
     try:
-        read = tuple(_programme(name, entry) for name, entry in sorted(json.loads(document).items()))
+        read = tuple(_program(name, entry) for name, entry in sorted(json.loads(document).items()))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise GatewayError("The file of gateway keys is not one that heartmapctl gateway key wrote: make it anew.") from None
-    if len({programme.digest for programme in read}) != len(read):
+    if len({program.digest for program in read}) != len(read):
         raise GatewayError("Two names of the file of gateway keys have the same key: make one of them anew.")
     return read
 
@@ -67,8 +67,8 @@ def add(file: Path, name: str, scopes: Sequence[str]) -> str:
             f"--scope must be of {', '.join(sorted(SCOPES))}" + (f", and is {unknown[0][:100]!r}." if unknown else ".")
         )
     key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
-    held = {each.name: each for each in programmes(file.read_text(encoding="utf-8"))} if file.exists() else {}
-    held[name] = Programme(name=name, scopes=tuple(sorted(set(scopes))), digest=hashlib.sha256(key.encode()).hexdigest())
+    held = {each.name: each for each in programs(file.read_text(encoding="utf-8"))} if file.exists() else {}
+    held[name] = Program(name=name, scopes=tuple(sorted(set(scopes))), digest=hashlib.sha256(key.encode()).hexdigest())
     document = {each.name: {"sha256": each.digest, "scopes": list(each.scopes)} for each in held.values()}
     # mkstemp makes the file for its owner alone; the rename is atomic.
     handle, made = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
@@ -79,8 +79,8 @@ def add(file: Path, name: str, scopes: Sequence[str]) -> str:
     return key
 
 
-def _programme(name: str, entry: dict[str, Any]) -> Programme:
+def _program(name: str, entry: dict[str, Any]) -> Program:
     digest, scopes = entry["sha256"], entry["scopes"]
     if not (_NAME.fullmatch(name) and _DIGEST.fullmatch(digest) and scopes and SCOPES.issuperset(scopes)):
         raise ValueError(name)
-    return Programme(name=name, scopes=tuple(sorted(set(scopes))), digest=digest)
+    return Program(name=name, scopes=tuple(sorted(set(scopes))), digest=digest)
