@@ -92,7 +92,8 @@ DOCUMENTS: Mapping[str, Document] = {
     "operate rotate": _of("rotated changed before certificates keys version"),
     "operate lock-out": _of("who subject keys within_seconds"),
     "gateway render": _of("kind files"),
-    "gateway password": _of("user file changed"),
+    "gateway password": _of("user file changed password"),
+    "gateway key": _of("name file key"),
     "help": _of("topic entries"),
 }
 """`api` is not here: its document is the service's answer as it is."""
