@@ -112,11 +112,19 @@ def _change(admitted: Admitted, call: Call, pool: Pool, lock_out: Callable[[str]
     if (demoted or disabled) and not _is_admin(admitted.principal, pool):
         _undo(user, pool, demoted=demoted, disabled=disabled)
         raise Refused(answers.LAST_ADMIN)
-    if wanted.enabled is False and user.subject is not None:
-        # The last thing: no token is issued from here on.
+    if (wanted.enabled is False or _narrows(wanted, user)) and user.subject is not None:
+        # The last thing: no token is issued from here on that says what was.
         lock_out(user.subject)
     audit.write(audit.ALLOW, "changed", call)
     return problems.document(200, _shown(pool.get(user.username) or user), call.request_id)
+
+
+def _narrows(wanted: Change, user: User) -> bool:
+    """Whether a change leaves somebody with fewer rights than their tokens say: each role has those of the ones before it."""
+    if not wanted.no_group and wanted.group is None:
+        return False
+    left = -1 if wanted.group is None else bodies.ROLES.index(wanted.group)
+    return any(bodies.ROLES.index(role) > left for role in user.groups)
 
 
 def _apply(wanted: Change, user: User, pool: Pool) -> None:

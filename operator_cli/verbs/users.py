@@ -112,7 +112,9 @@ def users_set_group(
     environment: EnvironmentOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put somebody into one group, in the place of the one before. It counts from their next token on, within an hour.
+    """Put somebody into one group, in the place of the one before. Fewer rights count within half a minute: they sign in again.
+
+    More rights count from their next token on, within an hour.
 
     \b
     heartmapctl users set-group ada@example.org analyst

@@ -297,6 +297,27 @@ def test_whoever_is_disabled_is_locked_out_with_the_tokens_they_hold(
     assert lock_outs()[bob] >= first
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "locked"),
+    [
+        ("admin", "analyst", True),
+        ("analyst", "viewer", True),
+        ("viewer", None, True),
+        ("viewer", "analyst", False),
+        ("analyst", "analyst", False),
+        ("admin", "admin", False),
+    ],
+)
+def test_whoever_loses_rights_is_locked_out_with_the_tokens_that_say_otherwise(
+    api: Api, people: People, lock_outs: Callable[[], dict[str, int]], before: str, after: str | None, locked: bool
+) -> None:
+    ada = people.add("ada", before)
+    api.change("ada", group=after)
+    assert (ada in lock_outs()) is locked
+    api.change("ada", enabled=True)
+    assert (ada in lock_outs()) is locked
+
+
 def test_an_administrator_who_stays_is_not_locked_out(
     api: Api, people: People, lock_outs: Callable[[], dict[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
