@@ -5,8 +5,10 @@ Heads are parsed by h11, which bounds their size; what bounds a body and an answ
 """
 
 import asyncio
+import ipaddress
 import ssl
 import sys
+from pathlib import Path
 from typing import Any
 
 import h11
@@ -110,7 +112,22 @@ def listening(app: ASGIApp, settings: ListenerSettings) -> uvicorn.Config:
 def configured(app: ASGIApp, *, host: str, port: int, certificate: CertificateFiles) -> uvicorn.Config:
     """The server's configuration, with the certificate loaded. Raises OSError (ssl.SSLError is one) when that is none with its
     key."""
-    config = uvicorn.Config(
+    config = _config(app, host, port, ssl_certfile=certificate.certificate, ssl_keyfile=certificate.key)
+    config.load()
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return config
+
+
+def without_tls(app: ASGIApp, *, host: str, port: int) -> uvicorn.Config:
+    """The configuration of a server in plain HTTP. Raises ValueError unless it listens on the loopback: credentials pass it."""
+    if not ipaddress.ip_address(host).is_loopback:
+        raise ValueError(f"{host} is no address of the loopback")
+    return _config(app, host, port)
+
+
+def _config(app: ASGIApp, host: str, port: int, **tls: Path) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -125,10 +142,5 @@ def configured(app: ASGIApp, *, host: str, port: int, certificate: CertificateFi
         h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        ssl_certfile=certificate.certificate,
-        ssl_keyfile=certificate.key,
+        **tls,  # pyright: ignore[reportArgumentType]  # ssl_certfile and ssl_keyfile
     )
-    config.load()
-    if config.ssl is not None:
-        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    return config

@@ -25,10 +25,9 @@ from heartmap_service.timing import Timing
 from heartmap_service.worker import Worker
 from lambda_authorizer.access_policy import RULES
 from lambda_authorizer.assertion import HEADER, Keys, mint
-from local_cloud import moto_fixes_dynamodb
+from local_cloud import moto_fixes_dynamodb, service_resources
 from local_cloud.prepared import CACHES, prepared
-from tests.heartmap_service import resources
-from tests.heartmap_service.resources import REGION
+from local_cloud.service_resources import REGION
 
 KEYS = Keys("k1", {"k1": b"\x01" * 32})
 HOST = "internal.heartmap.test"
@@ -65,7 +64,7 @@ def clients() -> Iterator[Clients]:
 def aws(clients: Clients) -> dict[str, Any]:
     """Buckets, tables, queue and notification, as the stack deploys them, and empty; their names as settings."""
     moto_api_backend.reset()
-    return resources.create(clients)
+    return service_resources.create(clients)
 
 
 @pytest.fixture

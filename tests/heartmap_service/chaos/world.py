@@ -27,9 +27,9 @@ from heartmap_service.records import Analysis, from_item
 from heartmap_service.sandbox import sweep
 from heartmap_service.settings import ServiceSettings
 from lambda_authorizer.assertion import HEADER, Keys, mint
+from local_cloud.service_resources import REGION, create
 from tests.heartmap_service.chaos.faulty_proxy import FaultyProxy
 from tests.heartmap_service.chaos.worker import TIMES
-from tests.heartmap_service.resources import REGION, create
 
 HOST = "internal.heartmap.test"
 KEY = b"\x01" * 32

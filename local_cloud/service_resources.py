@@ -1,4 +1,4 @@
-"""Buckets, tables, queue and notification, as the stack deploys them."""
+"""What the service works on, without the rest of a stack: buckets, tables, queue and notification, as the stack deploys them."""
 
 import json
 from typing import Any
@@ -63,6 +63,22 @@ def create(clients: Clients, *, visibility: int = 120) -> dict[str, Any]:
         "config_table": "config",
         "queue_url": queue_url,
         "region": REGION,
+    }
+
+
+def create_key_tables(dynamodb: Any) -> dict[str, str]:
+    """Makes the tables of API keys and of their use; their names as the authorizer's variables."""
+    for table, key in (("api-keys", "public_id"), ("key-use", "id")):
+        dynamodb.create_table(
+            TableName=table,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+        )
+    return {
+        "HEARTMAP_API_KEYS_TABLE": "api-keys",
+        "HEARTMAP_LOCK_OUTS_TABLE": "api-keys",
+        "HEARTMAP_KEY_USE_TABLE": "key-use",
     }
 
 
