@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from gateways import apache, nginx
+from gateways import apache, azure_apim, kong, nginx
 from gateways.model import Gateway, GatewayError
 
 Renderer = Callable[[Gateway], dict[str, str]]
@@ -10,6 +10,8 @@ Renderer = Callable[[Gateway], dict[str, str]]
 # Each kind of gateway, by the name that the verb takes.
 KINDS: Mapping[str, Renderer] = {
     "apache": apache.files,
+    "azure-apim": azure_apim.files,
+    "kong": kong.files,
     "nginx": nginx.files,
 }
 
