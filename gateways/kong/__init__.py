@@ -91,9 +91,15 @@ BLOCKED = PROBLEMS[403]
 
 
 def files(gateway: Gateway) -> dict[str, str]:
-    """The files of ``DIRECTORY``. Raises GatewayError without a key of the user pool: Kong fetches none."""
+    """The files of ``DIRECTORY``. Raises GatewayError without a key of the user pool, which Kong does not fetch, and for a
+    service that goes by another name than the gateway."""
     if not gateway.signing_keys:
         raise GatewayError(f"Kong has to be given the user pool's keys: fetch {gateway.jwks_url} and name the file with --jwks.")
+    if gateway.upstream_host != gateway.server_name:
+        raise GatewayError(
+            "Kong verifies the service's certificate for the name that callers use: give the service one for it, and "
+            f"--upstream-host {gateway.server_name}."
+        )
     templates = environment("kong", yaml=_yaml, lua=_lua, allowed=_allowed, windows=_windows)
     upstream = urlsplit(gateway.upstream)
     values = {
