@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from gateways import apache, azure_apim, kong, nginx
+from gateways import apache, azure_apim, kong, nginx, traefik
 from gateways.model import Gateway, GatewayError
 
 Renderer = Callable[[Gateway], dict[str, str]]
@@ -13,6 +13,7 @@ KINDS: Mapping[str, Renderer] = {
     "azure-apim": azure_apim.files,
     "kong": kong.files,
     "nginx": nginx.files,
+    "traefik": traefik.files,
 }
 
 
