@@ -33,6 +33,7 @@ OPTIONS = Options(
     environment="prod",
     allow=("192.0.2.0/24", "2001:db8::/32"),
     basic_auth=True,
+    decision="https://127.0.0.1:8444",
 )
 
 # Moduli of keys that were made for this and thrown away.

@@ -143,8 +143,10 @@ class Gateway:
     on the gateway's host; None: those the system trusts). ``routes`` are the rows that the service answers, in the table's order;
     ``elsewhere`` those that the stack's functions answer, behind API Gateway alone. ``client_rate`` and ``sensitive_rate`` are in
     requests a minute from one address. ``allowed_ranges`` are who may call at all; none: everybody. ``trusted_proxies`` stand in
-    front of the gateway itself, and are believed about the address of a caller. ``log_directory`` None: where the gateway's
-    package has its logs. ``signing_keys`` and ``programs`` are for a gateway that verifies credentials by itself.
+    front of the gateway itself, and are believed about the address of a caller. ``decision`` is the ``https://host:port`` of
+    ``heartmap_service.forward_auth``, for a gateway that asks it; its certificate is verified against ``upstream_ca``.
+    ``log_directory`` None: where the gateway's package has its logs. ``signing_keys`` and ``programs`` are for a gateway that
+    verifies credentials by itself.
     """
 
     server_name: str
@@ -168,6 +170,7 @@ class Gateway:
     sensitive_rate: int = DEFAULT_SENSITIVE_RATE
     basic_auth: bool = False
     password_file: str = "/etc/heartmap/passwords"  # noqa: S105  # a file's name
+    decision: str | None = None
     log_directory: str | None = None
     signing_keys: tuple[SigningKey, ...] = ()
     programs: tuple[Program, ...] = ()
@@ -195,6 +198,7 @@ class Options:
     client_rate: int | None = None
     basic_auth: bool = False
     password_file: str | None = None
+    decision: str | None = None
     log_directory: str | None = None
 
 
@@ -203,7 +207,7 @@ def from_stack(outputs: Mapping[str, Any], options: Options, rules: Sequence[Rul
     description. Raises GatewayError for what is missing or malformed."""
     routes = tuple(route(rule) for rule in rules)
     issuer = _matching(_ADDRESS, _output(outputs, "issuer"), "the output issuer", "an address").rstrip("/")
-    upstream, host = _upstream(options.upstream)
+    upstream, host = _upstream(options.upstream, "--upstream")
     made: dict[str, Any] = {}
     if options.listen:
         made["listen"] = tuple(_listen(text) for text in options.listen)
@@ -230,6 +234,7 @@ def from_stack(outputs: Mapping[str, Any], options: Options, rules: Sequence[Rul
         client_rate=_rate(options.client_rate or outputs.get("requests_per_minute", DEFAULT_CLIENT_RATE)),
         sensitive_rate=_rate(outputs.get("sensitive_requests_per_minute", DEFAULT_SENSITIVE_RATE)),
         basic_auth=options.basic_auth,
+        decision=None if options.decision is None else _upstream(options.decision, "--decision")[0],
         log_directory=None if options.log_directory is None else _file(options.log_directory, "--log-directory"),
         **made,
     )
@@ -295,9 +300,9 @@ def _listen(text: str) -> str:
     return text
 
 
-def _upstream(text: str) -> tuple[str, str]:
+def _upstream(text: str, option: str) -> tuple[str, str]:
     """The address, with its port, and its host."""
-    rule = "--upstream must be https://HOST:PORT, such as https://127.0.0.1:8443"
+    rule = f"{option} must be https://HOST:PORT, such as https://127.0.0.1:8443"
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port or 443
@@ -305,7 +310,7 @@ def _upstream(text: str) -> tuple[str, str]:
         raise GatewayError(f"{rule}, and is {text[:200]!r}.") from None
     if parts.scheme != "https" or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise GatewayError(f"{rule}, and is {text[:200]!r}.")
-    return f"https://{_host_name(host, 'the host of --upstream')}:{port}", host
+    return f"https://{_host_name(host, f'the host of {option}')}:{port}", host
 
 
 def _networks(texts: Iterable[object], option: str) -> tuple[Network, ...]:

@@ -67,6 +67,10 @@ def render(
         list[str] | None,
         typer.Option("--trusted-proxy", metavar="CIDR", help="What stands in front of the gateway; may be repeated."),
     ] = None,
+    decision: Annotated[
+        str | None,
+        typer.Option("--decision", metavar="URL", help="For Traefik: who decides, https://HOST:PORT (see docs/gateways.md)."),
+    ] = None,
     basic_auth: Annotated[
         bool, typer.Option("--basic-auth/--no-basic-auth", help="Ask for a password too, in nginx and Apache.")
     ] = False,
@@ -128,6 +132,7 @@ def render(
         listen=tuple(listen or ()),
         allow=tuple(allow or ()),
         trusted_proxies=tuple(trusted_proxy or ()),
+        decision=decision,
         basic_auth=basic_auth,
         password_file=password_file,
         client_rate=client_rate,
