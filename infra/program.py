@@ -408,6 +408,10 @@ def main() -> None:
             "stage_name": api.stage_name,
             "stage_arn": api.stage_arn,
             "web_acl_arn": web_acl.arn,
+            # For other gateways than this one: gateways/model.py.
+            "allowed_ranges": [str(network) for network in (*settings.allowed_ipv4, *settings.allowed_ipv6)],
+            "requests_per_minute": settings.requests_per_minute,
+            "sensitive_requests_per_minute": settings.sensitive_requests_per_minute,
             "authorizer_function": authorizer.function_name,
             "audit_log_group": authorizer.log_group_name,
             "token_log_group": token_exchange.log_group_name,

@@ -22,6 +22,7 @@ OUTPUTS = {
     "jobs_table", "config_table", "api_keys_table", "queue_url", "dead_letter_queue_url", "callback_urls", "internal_host",
     "token_log_group", "token_policy_arn", "key_use_table", "key_administration_log_group",
     "user_administration_log_group", "audit_search_log_group", "sealing_log_group", "audit_bucket", "audit_public_key",
+    "allowed_ranges", "requests_per_minute", "sensitive_requests_per_minute",
 }  # fmt: skip
 WITH_A_BASTION = {"bastion_group", "session_document", "operator_policy_arn"}
 
@@ -182,7 +183,9 @@ def test_no_input_holds_the_text_of_an_output_object(plan: Any) -> None:
 def test_the_stack_exports_exactly_the_outputs_that_the_tools_read(plan: Any) -> None:
     assert set(plan.outputs) == OUTPUTS | (WITH_A_BASTION if plan.settings.bastion else set())
     empty = {key for key, value in plan.outputs.items() if not value}
-    assert empty == (set() if plan.settings.program_scopes else {"program_client_id"})
+    ranges = (*plan.settings.allowed_ipv4, *plan.settings.allowed_ipv6)
+    assert plan.outputs["allowed_ranges"] == [str(network) for network in ranges]
+    assert empty == (set() if plan.settings.program_scopes else {"program_client_id"}) | (set() if ranges else {"allowed_ranges"})
 
 
 def test_everything_carries_the_tags_of_project_and_environment(plan: Any) -> None:
