@@ -1,0 +1,103 @@
+"""Requests as bytes over TLS, and all the answers that come back on their connection.
+
+No HTTP library writes what most of these requests are: they mend a path, refuse a header, and read one answer where two came.
+"""
+
+import io
+import json
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from typing import Any, cast
+
+QUIET = 0.4
+"""Seconds without a byte after an answer, after which no other is awaited on a connection that stays open."""
+PATIENCE = 20.0
+"""Seconds for the first byte."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``headers`` by their lower-case names, all values of each."""
+
+    status: int
+    headers: dict[str, list[str]]
+    body: bytes
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The problem document; empty where the body is none."""
+        try:
+            document = json.loads(self.body)
+        except ValueError:
+            return {}
+        return document if isinstance(document, dict) and "code" in document else {}
+
+
+class _Bytes(io.BytesIO):
+    """Stands for a socket. An answer that was read to its end closes it, and the next one begins there."""
+
+    def close(self) -> None:
+        """Kept open."""
+
+    def makefile(self, *_: object) -> "_Bytes":
+        return self
+
+
+def ask(port: int, request: bytes, *, trusted: ssl.SSLContext, source: str = "127.0.0.1", head: bool = False) -> list[Answer]:
+    """All answers on a new connection from the source address that takes these bytes; none where it just ended.
+
+    Args:
+        head: the request is a HEAD, whose answer has no body.
+
+    What is no answer in HTTP/1 counts as one of status 0.
+    """
+    received = _exchange(port, request, trusted, source)
+    stream = _Bytes(received)
+    answers = []
+    while (begins := stream.tell()) < len(received):
+        answer = HTTPResponse(cast(socket.socket, stream), method="HEAD" if head else None)
+        try:
+            answer.begin()
+            body = answer.read()
+        except HTTPException:
+            # HTTP/0.9: a body without a head.
+            return [*answers, Answer(0, {}, received[begins:])]
+        fields: dict[str, list[str]] = {}
+        for name, value in answer.headers.items():
+            fields.setdefault(name.lower(), []).append(value)
+        answers.append(Answer(answer.status, fields, body))
+    return answers
+
+
+def _exchange(port: int, request: bytes, trusted: ssl.SSLContext, source: str) -> bytes:
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0)) as plain:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with trusted.wrap_socket(plain, server_hostname="localhost") as connection:
+            try:
+                connection.sendall(request)
+                while piece := connection.recv(65536):
+                    received += piece
+                    if is_whole(received):
+                        connection.settimeout(QUIET)
+            except (TimeoutError, ConnectionError, ssl.SSLError):
+                # What was there until then counts: a server may end the connection before it has read a body to its end.
+                pass
+    return received
+
+
+def is_whole(received: bytes) -> bool:
+    """Whether the bytes hold one answer to its end at least, as far as its length is told."""
+    head, gap, body = received.partition(b"\r\n\r\n")
+    _, _, length = head.lower().partition(b"\r\ncontent-length:")
+    if length:
+        return len(body) >= int(length.partition(b"\r\n")[0])
+    return bool(gap) and (b"\r\ntransfer-encoding: chunked" not in head.lower() or body.endswith(b"0\r\n\r\n"))
+
+
+def until(moment: float) -> None:
+    """Waits until this time of ``time.monotonic``."""
+    time.sleep(max(0.0, moment - time.monotonic()))
