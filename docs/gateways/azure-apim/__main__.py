@@ -1,0 +1,5 @@
+"""HeartMAP in Azure API Management."""
+
+from apim import main
+
+main()
