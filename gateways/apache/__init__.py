@@ -1,8 +1,8 @@
 """Apache, as Debian 12 has it (2.4) or newer: a site of its own.
 
-``heartmap.conf`` is for ``sites-available``, ``heartmap-pcre.load`` for ``mods-available``: Debian 12's mod_qos does not load
-without it. ``heartmap-tokens.conf``, made where basic authentication does not take ``Authorization`` for itself, has
-mod_auth_openidc check tokens as well.
+``heartmap.conf`` is for ``sites-available``, ``00-heartmap.load`` for ``mods-available``: Debian 12's mod_qos needs it to
+load. ``heartmap-tokens.conf``, made where basic authentication does not take ``Authorization`` for itself, has mod_auth_openidc
+check tokens as well.
 """
 
 import math
@@ -16,9 +16,13 @@ from lambda_authorizer.access_policy import RESOURCE_SERVER
 
 LOG_DIRECTORY = "${APACHE_LOG_DIR}"
 """Debian's own variable, /var/log/apache2."""
+FLOOD = 1000
+"""Refusals a minute, after which an address finds no open door."""
+MOST_REQUESTS = 32_766
+"""A minute, from one address: mod_qos counts with 16 bits."""
 SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 
-_SITE, _PCRE, _TOKENS = "heartmap.conf", "heartmap-pcre.load", "heartmap-tokens.conf"
+_SITE, _FIRST, _TOKENS = "heartmap.conf", "00-heartmap.load", "heartmap-tokens.conf"
 
 # Statuses that Apache answers with where there is another in the problems, or none.
 _OWN = (
@@ -27,16 +31,23 @@ _OWN = (
     PROBLEMS[400]._replace(status=417, title="Expectation Failed"),
     PROBLEMS[400]._replace(status=501, title="Not Implemented", detail="This method or transfer coding is not known here."),
 )
+_TOKEN_ANSWERS = (
+    PROBLEMS[401]._replace(detail="No valid credential came with the request: sign in again, or send an API key."),
+    PROBLEMS[403]._replace(code="forbidden", detail="You are signed in, but may not do this."),
+)
 _ANSWERS = sorted([*PROBLEMS.values(), *_OWN])
 
 
 def files(gateway: Gateway) -> dict[str, str]:
-    """The files by their names. Raises GatewayError where the service's certificate is for another name than callers use."""
+    """The files by their names. Raises GatewayError where the service's certificate is for another name than callers use, or a
+    rate is above what mod_qos counts."""
     if gateway.upstream_host != gateway.server_name:
         raise GatewayError(
             "Apache passes the callers' Host on, and verifies the service's certificate for that name: have it made for "
             f"{gateway.server_name} (HEARTMAP_TLS_CERTIFICATE), and say --upstream-host {gateway.server_name}."
         )
+    if max(gateway.client_rate, gateway.sensitive_rate) > MOST_REQUESTS:
+        raise GatewayError(f"mod_qos counts up to {MOST_REQUESTS} requests a minute from one address: say a lower --client-rate.")
     templates = environment(
         "apache", quoted=double_quoted, regex=_regex, variable=_variable, window=_window, admitted=_admitted, document=_document
     )
@@ -50,9 +61,11 @@ def files(gateway: Gateway) -> dict[str, str]:
             ports=sorted({listen.rpartition(":")[2] for listen in gateway.listen}),
             logs=gateway.log_directory or LOG_DIRECTORY,
             system_ca=SYSTEM_CA,
+            flood=FLOOD,
             resource_server=RESOURCE_SERVER,
+            token_answers=_TOKEN_ANSWERS,
         )
-        for name in ((_SITE, _PCRE) if gateway.basic_auth else (_SITE, _PCRE, _TOKENS))
+        for name in ((_SITE, _FIRST) if gateway.basic_auth else (_SITE, _FIRST, _TOKENS))
     }
 
 
