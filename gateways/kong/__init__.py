@@ -41,7 +41,7 @@ _UNAUTHENTICATED = GatewayProblem(
     "Unauthorized",
     "unauthenticated",
     "Send Authorization: Bearer with an access token that has not expired; or, as a program, this gateway's key in "
-    f"{KEY_HEADER} beside the API key or the signature in Authorization.",
+    f"{KEY_HEADER} beside its own API key or signature.",
     (("WWW-Authenticate", 'Bearer realm="heartmap", ApiKey realm="heartmap"'),),
 )
 _FORBIDDEN = GatewayProblem(

@@ -3,27 +3,36 @@
 import hashlib
 import ipaddress
 import json
-import os
 import re
 import shutil
+import ssl
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 
 from gateways import kong
 from gateways.example import example
 from gateways.kong import keys
-from gateways.model import Gateway, GatewayError, Program, Route
+from gateways.model import Gateway, GatewayError, Program, Route, SigningKey
 from gateways.problems import SECURITY_HEADERS
 from lambda_authorizer.access_policy import ACCESS_POLICY, SERVICE
 from local_cloud.tls import TlsFiles
+from tests.gateways import runners
+from tests.gateways.backend import Backend
+from tests.gateways.conftest import lab_gateway
 from tests.gateways.kong_plugins import PLUGINS
 from tests.gateways.runners import program
 
@@ -136,19 +145,54 @@ def test_kong_loads_what_is_used_and_nothing_else() -> None:
     assert ranges not in yaml.safe_dump(yaml.safe_load(kong.files(replace(example(), allowed_ranges=()))["kong.yml"]))
 
 
-def test_kong_itself_takes_it_where_it_is(tmp_path: Path) -> None:
+def test_kong_runs_where_it_is(certificates: TlsFiles, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = shutil.which("kong")
     if found is None:
         pytest.skip("Kong is in no package registry that tests may count on")
-    for name, text in rendered().items():
-        (tmp_path / name).write_text(text.replace(kong.DIRECTORY, str(tmp_path)))
-    environment = os.environ | {"KONG_PREFIX": str(tmp_path / "prefix")}
-    subprocess.run(
-        [found, "config", "parse", str(tmp_path / "kong.yml"), "-c", str(tmp_path / "kong.conf")],
-        env=environment,
-        check=True,
-        timeout=120,
+
+    def command(files: dict[str, str], directory: Path) -> list[str]:
+        for name, text in files.items():
+            (directory / name).write_text(text.replace(kong.DIRECTORY, str(directory)))
+        settings = [f"KONG_PREFIX={directory / 'prefix'}", "KONG_NGINX_DAEMON=off"]
+        subprocess.run(
+            ["env", *settings, found, "config", "parse", str(directory / "kong.yml"), "-c", str(directory / "kong.conf")],
+            check=True,
+            timeout=120,
+        )
+        return ["env", *settings, found, "start", "-c", str(directory / "kong.conf")]
+
+    signing = rsa.generate_private_key(65537, 2048)
+    public = signing.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    key = keys.add(tmp_path / "keys.json", "pipeline", ["models:read"])
+    gateway = lab_gateway(
+        certificates,
+        tmp_path,
+        backend.port,
+        signing_keys=(SigningKey(kid="one", pem=public),),
+        programs=keys.programs((tmp_path / "keys.json").read_text()),
     )
+    monkeypatch.setitem(runners.RUNNERS, "kong", command)
+    private = signing.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    token = jwt.encode({"alg": "RS256", "kid": "one"}, {"exp": int(time.time()) + 600}, RSAKey.import_key(private))
+    with runners.run("kong", gateway, tmp_path) as place:
+        trust = ssl.create_default_context(cafile=certificates.ca)
+        client = httpx.Client(base_url=f"https://localhost:{place.port}", verify=trust)
+        tries = {
+            (200, "/models"): {"Authorization": f"Bearer {token}"},
+            (200, "/models?a=1"): {kong.KEY_HEADER: key, "Authorization": "ApiKey x"},
+            (401, "/models"): {"Authorization": f"Bearer {token[:-8]}AAAAAAAA"},
+            (401, "/config"): {kong.DIGEST_HEADER: gateway.programs[0].digest},
+            (403, "/config"): {kong.KEY_HEADER: key},
+            (404, "/keys"): {"Authorization": f"Bearer {token}"},
+            (404, "/%6dodels"): {"Authorization": f"Bearer {token}"},
+        }
+        for (status, path), headers in tries.items():
+            answer = client.get(path, headers=headers)
+            assert answer.status_code == status, (path, answer.text)
+            assert answer.headers["x-request-id"]
+        (first, *_) = backend.calls
+        assert first.all("x-forwarded-for") == ["127.0.0.1"]
+        assert first.all(kong.DIGEST_HEADER) == []
 
 
 # ---- The access policy
@@ -526,7 +570,7 @@ def test_the_service_is_verified_and_asked_once() -> None:
 
 def test_the_log_has_the_id_and_no_headers() -> None:
     fields = plugin(document(), "file-log")["custom_fields_by_lua"]
-    assert fields["correlation_id"] == 'return kong.request.get_header("X-Request-Id")'
+    assert fields["correlation_id"] == 'return kong.response.get_header("X-Request-Id")'
     assert fields["request.headers"] == fields["response.headers"] == "return nil"
     assert plugin(document(), "correlation-id")["header_name"] == "X-Request-Id"
 
