@@ -37,7 +37,7 @@ CREDENTIALS = {
     "key-of-here": f"an API key with models:read that opens from {HERE} alone",
     "key-of-next-door": f"an API key with models:read that opens from {NEXT_DOOR} alone",
     "key-of-elsewhere": "an API key with models:read that opens from 192.0.2.0/24 alone",
-    "key-to-sign": "an API key with config:read whose calls have to be signed",
+    "key-to-sign": "an API key with models:read and config:read whose calls have to be signed",
     "revoked-key": "an API key that was revoked",
     "wrong-key": "an API key of the right form with another secret",
     "other-environment": "an API key that says it is of prod",
@@ -128,7 +128,9 @@ FOLDED = "RFC 9112, 5.2: a value that goes on in the next line is refused, or re
 OWN_METHOD = "Apache knows a fixed set of methods, and answers 501 to any other (RFC 9110, 15.6.2)."
 OWN_CODING = "Apache answers 501 to a transfer coding that it does not know (RFC 9112, 6.1)."
 OWN_SIZES = "Apache has answers of its own to heads: 414 for the first line, 400 for a header or for more than a hundred of them."
-COUNTED = "Apache counts a body in chunks only while it passes it on, and can then say 400 alone; nothing of it reaches the service whole."
+COUNTED = (
+    "Apache counts a body in chunks while it passes it on, and can then say no more than 400; the service never has it whole."
+)
 PING = "Apache answers it by itself before it asks any module: it says no more than that a server is there."
 EXPECTS = "Apache refuses an expectation that it does not know (RFC 9110, 10.1.1); the others leave it to the service."
 MERGED = "Apache reads two headers as one; the password in it is right, and the credential behind it is missing all the same."

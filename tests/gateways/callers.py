@@ -6,7 +6,6 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -48,33 +47,42 @@ class Callers:
         return b"\r\n".join([line, *(f"{name}: {message.headers[name]}".encode() for name in names), rest])
 
 
-def make(token_of: Callable[[str], str], new_key: Callable[..., dict[str, Any]], directory: Path) -> Callers:
+def make(token_of: Callable[[str], str], administrator: httpx.Client) -> Callers:
     """Everybody.
 
     Args:
         token_of: an access token of a role, of a sign-in just now.
-        new_key: makes an API key of a name with options of ``heartmapctl keys create``; ``revoked`` revokes it again.
-        directory: for the key that signs.
+        administrator: an administrator's client of the API behind API Gateway, where keys are made.
     """
     tokens = {role: token_of(role) for role in (VIEWER, ANALYST, ADMIN)}
-    keys, key_id = _keys(new_key, directory / "signing.pem")
+    signing_key = Ed25519PrivateKey.generate()
+    keys, key_id = _keys(administrator, signing_key)
     headers = {name: f"Bearer {token}" for name, token in {**tokens, **_spoilt(tokens)}.items()}
     headers |= {name: f"ApiKey {key}" for name, key in keys.items()} | {"lower-viewer": f"bearer {tokens[VIEWER]}"}
-    return Callers(headers, key_id, signing.load(directory / "signing.pem"))
+    return Callers(headers, key_id, signing_key)
 
 
-def _keys(new_key: Callable[..., dict[str, Any]], file: Path) -> tuple[dict[str, str], str]:
-    read = ("--scope", "models:read")
-    key = new_key("gateways", *read, "--scope", "analyses:read")["key"]
+def _keys(administrator: httpx.Client, signing_key: Ed25519PrivateKey) -> tuple[dict[str, str], str]:
+    def new(name: str, *more_scopes: str, **more: object) -> dict[str, str]:
+        body = {"name": name, "scopes": ["models:read", *more_scopes], **more}
+        made = administrator.post("/keys", json=body)
+        assert made.status_code == 201, made.text
+        return made.json()
+
+    key, signs = (
+        new("gateways", "analyses:read")["key"],
+        new("signs", "config:read", signing_key=signing.public_text(signing_key)),
+    )
     prefix, _, secret = key.rpartition("_")
-    signs = new_key("signs", "--scope", "config:read", "--sign-with", str(file))
+    revoked = new("revoked")
+    assert administrator.delete(f"/keys/{revoked['key_id']}").is_success
     keys = {
         "key": key,
-        "key-of-here": new_key("here", *read, "--from", f"{HERE}/32")["key"],
-        "key-of-next-door": new_key("next-door", *read, "--from", f"{NEXT_DOOR}/32")["key"],
-        "key-of-elsewhere": new_key("elsewhere", *read, "--from", "192.0.2.0/24")["key"],
+        "key-of-here": new("here", source_ranges=[f"{HERE}/32"])["key"],
+        "key-of-next-door": new("next-door", source_ranges=[f"{NEXT_DOOR}/32"])["key"],
+        "key-of-elsewhere": new("elsewhere", source_ranges=["192.0.2.0/24"])["key"],
         "key-to-sign": signs["key"],
-        "revoked-key": new_key("revoked", *read, revoked=True)["key"],
+        "revoked-key": revoked["key"],
         "wrong-key": f"{prefix}_{secrets.token_urlsafe(len(secret))[: len(secret)]}",
         "other-environment": key.replace("hm_local_", "hm_prod_"),
     }

@@ -3,11 +3,11 @@
 No HTTP library writes what most of these requests are: they mend a path, refuse a header, and read one answer where two came.
 """
 
+import contextlib
 import io
 import json
 import socket
 import ssl
-import time
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any, cast
@@ -77,15 +77,14 @@ def _exchange(port: int, request: bytes, trusted: ssl.SSLContext, source: str) -
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0)) as plain:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with trusted.wrap_socket(plain, server_hostname="localhost") as connection:
-            try:
+            # A server may answer, and end the connection, before it has read a body to its end: the answer is here all the same.
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
                 connection.sendall(request)
+            with contextlib.suppress(TimeoutError, ConnectionError, ssl.SSLError):
                 while piece := connection.recv(65536):
                     received += piece
                     if is_whole(received):
                         connection.settimeout(QUIET)
-            except (TimeoutError, ConnectionError, ssl.SSLError):
-                # What was there until then counts: a server may end the connection before it has read a body to its end.
-                pass
     return received
 
 
@@ -96,8 +95,3 @@ def is_whole(received: bytes) -> bool:
     if length:
         return len(body) >= int(length.partition(b"\r\n")[0])
     return bool(gap) and (b"\r\ntransfer-encoding: chunked" not in head.lower() or body.endswith(b"0\r\n\r\n"))
-
-
-def until(moment: float) -> None:
-    """Waits until this time of ``time.monotonic``."""
-    time.sleep(max(0.0, moment - time.monotonic()))
