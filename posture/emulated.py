@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-import httpx
 
 from local_cloud.engine import PROJECT
 
@@ -35,17 +34,20 @@ def aws() -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                httpx.get(f"{url}/moto-api/", timeout=5)
-                break
-            except httpx.HTTPError:
-                assert server.poll() is None, "the emulated AWS ended: run python -m local_cloud.moto_server --port 0 to see why"  # noqa: S101
-                assert time.monotonic() < deadline, "the emulated AWS did not start"  # noqa: S101
+        while not _answers(port):
+            assert server.poll() is None, "the emulated AWS ended: run python -m local_cloud.moto_server --port 0 to see why"  # noqa: S101
+            assert time.monotonic() < deadline, "the emulated AWS did not start"  # noqa: S101
+            time.sleep(0.05)
         yield url
     finally:
         server.terminate()
         server.wait(20)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
 
 
 def stack_files(project: Path, stack: str, endpoint: str) -> None:
@@ -76,6 +78,7 @@ def deployed(stack: str) -> Iterator[str]:
 
 
 def _deploy(stack: str, state: Path, endpoint: str) -> None:
-    from local_cloud.deploy import Deployment
+    from local_cloud.deploy import WITHOUT_CHECKPOINTS, Deployment
 
+    os.environ.update(WITHOUT_CHECKPOINTS)
     Deployment(stack=stack, state=state, endpoint=endpoint, project=state / "project").up()

@@ -1,21 +1,44 @@
 """What every test needs: no AWS but the emulated one, whatever the developer's shell says."""
 
+import functools
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
+import httpx._transports.default as httpx_transports
 import pytest
+import typer.testing as typer_testing
+from botocore.loaders import JSONFileLoader
+from httpx import create_ssl_context
+from typer.main import get_command
 from xdist.scheduler import LoadFileScheduling
 
 from local_cloud.moto_server import running_moto
 
 END_TO_END = "tests/e2e/"
 
+# What is imported stays: looking through it again and again was a fifth of the time of collecting, and as much of many tests.
+gc.disable()
+
+# Made once in a process: what each session of the AWS SDK would read of its services, what each client of httpx reads of the
+# certificate authorities, and the commands that each run of heartmapctl puts together from its functions.
+JSONFileLoader.load_file = staticmethod(functools.cache(JSONFileLoader().load_file))
+vars(httpx_transports)["create_ssl_context"] = functools.cache(create_ssl_context)
+vars(typer_testing)["_get_command"] = functools.cache(get_command)
+
 # A shell has what it starts in the background ignore Ctrl-C, and so everything that it starts: tests send it to programs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected, and only that of the tests is looked for."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from lambda_authorizer.access_policy import STEP_UP_AGE
+from local_cloud.deploy import WITHOUT_CHECKPOINTS
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -44,7 +45,7 @@ class Local:
     def command(self, *arguments: str, timeout: float = 600, **more: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "local_cloud", *arguments],
-            env=clean_environment(),
+            env=clean_environment() | WITHOUT_CHECKPOINTS,
             cwd=PROJECT,
             capture_output=True,
             text=True,

@@ -14,6 +14,7 @@ import boto3
 import httpx
 import pytest
 
+from local_cloud.deploy import WITHOUT_CHECKPOINTS
 from posture import emulated
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -119,7 +120,7 @@ class Engine:
         self.stack, self.endpoint, self.state, self.project = stack, endpoint, state, state / "project"
         self.account = Account(endpoint)
         self.plugins: Path | None = None
-        self.environment: dict[str, str] = {}
+        self.environment = dict(WITHOUT_CHECKPOINTS)
         self.program = PROJECT
         self.project.mkdir(exist_ok=True)
         for name in ("Pulumi.yaml", f"Pulumi.{stack}.yaml"):

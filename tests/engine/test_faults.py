@@ -152,7 +152,7 @@ def test_every_operation_on_the_whole_local_stack_may_fail_at_every_call(engine_
     file = engine.state / "fault.json"
     file.write_text(json.dumps({"kind": "every"}))
     engine.plugins = FAULTY
-    engine.environment = {"FAULT_FILE": str(file)}
+    engine.environment["FAULT_FILE"] = str(file)
     changes, _ = engine.up()
     assert set(changes) == {"create"}
     engine.environment["EXTRA_TAG"] = "changed"
