@@ -26,8 +26,8 @@ gc.disable()
 # Made once in a process: what each session of the AWS SDK would read of its services, what each client of httpx reads of the
 # certificate authorities, and the commands that each run of heartmapctl puts together from its functions.
 JSONFileLoader.load_file = staticmethod(functools.cache(JSONFileLoader().load_file))
-vars(httpx_transports)["create_ssl_context"] = functools.cache(create_ssl_context)
-vars(typer_testing)["_get_command"] = functools.cache(get_command)
+httpx_transports.create_ssl_context = functools.cache(create_ssl_context)  # pyright: ignore[reportPrivateImportUsage]
+typer_testing._get_command = functools.cache(get_command)  # pyright: ignore[reportPrivateImportUsage]
 
 # A shell has what it starts in the background ignore Ctrl-C, and so everything that it starts: tests send it to programs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
