@@ -18,8 +18,8 @@ from gateways.templates import environment
 STATIC, DYNAMIC = "traefik.yml", "heartmap.yml"
 DIRECTORY = "/etc/traefik"
 OPEN_SECONDS = 2
-"""Traefik forgets whom it counted, and how often, after two seconds without a call of theirs. A rate holds when no more may come at
-once than in these."""
+"""Traefik forgets whom it counted, and how often, after two seconds without a call of theirs. A rate holds when no more may come
+at once than in these."""
 GRACE_SECONDS = 20
 """As heartmap_service.server.DRAIN_SECONDS."""
 IDLE_SECONDS = 60
