@@ -281,7 +281,7 @@ def test_a_row_has_its_burst_for_all_callers_together_and_then_again(make: Make)
     assert answers[-1].headers["retry-after"] == ["1"]
     # Other rows have rates of their own.
     assert made.call("GET /health")[0].status == 200
-    wire.until(began + 3.2)
+    time.sleep(max(0.0, began + 3.2 - time.monotonic()))
     assert made.call("GET /models")[0].status == 200
 
 
