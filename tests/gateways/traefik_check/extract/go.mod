@@ -1,0 +1,3 @@
+module heartmap/traefik_check/extract
+
+go 1.24
