@@ -1,6 +1,7 @@
 """Jinja2 as every kind of gateway uses it: nothing undefined, nothing guessed, and a filter that quotes for its language."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,6 +11,7 @@ from gateways.model import GatewayError
 Quote = Callable[[Any], str]
 
 
+@cache
 def environment(kind: str, **filters: Quote) -> Environment:
     """Loads ``gateways/<kind>/*.j2``. ``filters`` are the languages' quoting filters and what else the templates need."""
     made = Environment(

@@ -43,8 +43,8 @@ class Location(NamedTuple):
 
 def files(gateway: Gateway) -> dict[str, str]:
     """``heartmap.conf``. Raises GatewayError for a policy that nginx cannot express."""
-    template = environment("nginx", quoted=double_quoted, pattern=_pattern, literal=_literal).get_template(f"{FILE}.j2")
-    text = template.render(
+    templates = environment("nginx", quoted=double_quoted, pattern=_pattern, literal=_literal, opened_to=_opened_to)
+    text = templates.get_template(f"{FILE}.j2").render(
         gateway=gateway,
         model=model,
         tls=tls,
@@ -92,6 +92,12 @@ def _location(template: str, routes: Sequence[Route]) -> Location:
     match = f"~ {_pattern(routes[0].pattern)}" if "{" in template else f"= {template}"
     # 0 would mean no limit: what takes no body is refused by `$heartmap_verdict`, and this is for what it would overlook.
     return Location(match, tuple(routes), max(bodies, default=1))
+
+
+def _opened_to(route: Route) -> str:
+    keys = f"; keys with {', '.join(route.scopes)}" if route.scopes else ""
+    by = "whoever is authenticated" if route.any_principal else f"{', '.join(route.groups)}{keys}"
+    return by if route.sign_in_age is None else f"{by}; a sign-in of the last {route.sign_in_age} s"
 
 
 def _pattern(text: str) -> str:
