@@ -107,7 +107,7 @@ def files(gateway: Gateway) -> dict[str, str]:
         "host": upstream.hostname,
         "port": upstream.port,
         "directory": DIRECTORY,
-        "plugins": PLUGINS,
+        "plugins": [name for name in PLUGINS if name != "ip-restriction" or gateway.allowed_ranges],
         "protocols": PROTOCOLS,
         "ciphers": CIPHERS,
         "curves": CURVES,
