@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -39,7 +39,7 @@ ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 LOCKED_OUT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 BEARER = ("Authorization", "Bearer aaaa.bbbb.cccc")
 
-Run = Callable[[Iterable[Call]], list[Answer]]
+Run = Callable[..., list[Answer]]
 
 
 @pytest.fixture(scope="module")
@@ -228,17 +228,12 @@ def test_every_row_opens_to_whom_the_access_policy_opens_it_and_to_nobody_else(r
             calls.append(call(name, claims=claims(cognito_groups=groups or None, scope=scope or None)))
             scopes = frozenset({scope.removeprefix("heartmap/")} & SCOPES)
             expected.append(None if permits(RULES[route.method, route.template], frozenset(groups), scopes) else 403)
-    answers = _unlimited(run, calls)
+    answers = run(calls, apart=True)
     assert [answer.status for answer in answers] == expected
     for asked, answer in zip(calls, answers, strict=True):
         if answer.status is None:
             told = assertion.verify(answer.headers[assertion.HEADER], {KEY_ID: KEY}, now=time.time())
             assert (told.method, told.route) == (ROUTES[asked.operation].method, ROUTES[asked.operation].template)
-
-
-def _unlimited(run: Run, calls: list[Call]) -> list[Answer]:
-    """A process of its own for each few calls: they share no count of rates."""
-    return [answer for start in range(0, len(calls), 10) for answer in run(calls[start : start + 10])]
 
 
 def test_the_operations_are_the_rows_that_the_service_answers() -> None:
@@ -322,7 +317,7 @@ def test_a_path_is_that_of_its_row(run: Run, api_path: str) -> None:
         f"/x/analyses/{ULID}",
         f"{before}/uploads/{ULID}",
     ]
-    answers = _unlimited(run, [call(row, path=path, api_path=api_path) for path in good + bad])
+    answers = run([call(row, path=path, api_path=api_path) for path in good + bad], apart=True)
     assert [answer.status for answer in answers] == [None] + [404] * len(bad)
     root = run([call("get-root", path=path, api_path=api_path) for path in (f"{before}/", before or "/", f"{before}//")])
     assert [answer.status for answer in root] == [None, None, 404]
@@ -336,7 +331,7 @@ def test_no_body_is_larger_than_its_row_takes_or_of_a_length_that_is_not_said(ru
             expected.append(status)
         calls.append(call(name, body="chunks"))
         expected.append(411)
-    answers = _unlimited(run, calls)
+    answers = run(calls, apart=True)
     assert [answer.status for answer in answers] == expected
 
 

@@ -113,10 +113,11 @@ public static class Call {
         return jwt;
     }
 
-    // A call a line: operation, method, API path, path, address, body or not, headers, query, claims. An answer a line.
+    // An empty line forgets all counts. Else a call a line: operation, method, API path, path, address, body or not, headers, query, claims. An answer a line.
     public static void Main() {
         string line;
         while ((line = Console.ReadLine()) != null) {
+            if (line == "") { counts.Clear(); continue; }
             var fields = line.Split('\t').Select(field => Encoding.UTF8.GetString(Convert.FromBase64String(field))).ToArray();
             var context = new Context();
             context.Request.Method = fields[1];

@@ -49,7 +49,7 @@ class Call:
 
 
 class Pipeline:
-    """Compiled policies. Counters of rates live as long as a list of calls."""
+    """Compiled policies. Counters of rates live as long as a list of calls, or as one call where they are ``apart``."""
 
     def __init__(self, files: Mapping[str, str], directory: Path, named_values: Mapping[str, str]) -> None:
         source = directory / "Policies.cs"
@@ -59,8 +59,8 @@ class Pipeline:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def run(self, calls: Iterable[Call]) -> list[Answer]:
-        given = "".join(_line(call) for call in calls)
+    def run(self, calls: Iterable[Call], *, apart: bool = False) -> list[Answer]:
+        given = "".join(("\n" if apart else "") + _line(call) for call in calls)
         done = subprocess.run(["mono", self._program], input=given, capture_output=True, text=True, timeout=120, check=True)
         return [_answer(line) for line in done.stdout.splitlines()]
 
