@@ -70,8 +70,8 @@ APACHE_MODULES = (
 """Those that Debian's package has on, and those that the rendering says to turn on."""
 
 
-def apache(files: dict[str, str], directory: Path, *, tokens: bool = False) -> list[str]:
-    """``tokens``: with those checked by mod_auth_openidc."""
+def apache(files: dict[str, str], directory: Path, *, tokens: Path | None = None) -> list[str]:
+    """``tokens``: have mod_auth_openidc check them, and trust this authority about where their keys are."""
     found = program("apache2")
     for name in ("qos", "auth_openidc"):
         if not (MODULES / f"mod_{name}.so").exists():
@@ -80,11 +80,11 @@ def apache(files: dict[str, str], directory: Path, *, tokens: bool = False) -> l
         (directory / name).write_text(text, encoding="utf-8")
     as_root = os.geteuid() == 0
     lines = [
+        f"Include {directory / '00-heartmap.load'}",
         *(
             f"LoadModule {name}_module {MODULES}/mod_{name}.so"
-            for name in (*APACHE_MODULES, *(["auth_openidc"] if tokens else []))
+            for name in (*APACHE_MODULES, *([] if tokens is None else ["auth_openidc"]))
         ),
-        f"Include {directory / 'heartmap-pcre.load'}",
         f"LoadModule qos_module {MODULES}/mod_qos.so",
         *(("User www-data", "Group www-data") if as_root else ()),
         f"DefaultRuntimeDir {directory}",
@@ -95,7 +95,7 @@ def apache(files: dict[str, str], directory: Path, *, tokens: bool = False) -> l
         "ServerName localhost",
         # More than one process: what they count, they count together.
         *("StartServers 2", "ServerLimit 2", "ThreadsPerChild 25", "MaxRequestWorkers 50"),
-        *(["Define HEARTMAP_TOKENS"] if tokens else []),
+        *([] if tokens is None else ["Define HEARTMAP_TOKENS", f"OIDCCABundlePath {tokens}"]),
         f"Include {directory / 'heartmap.conf'}",
     ]
     (directory / "apache2.conf").write_text("".join(f"{line}\n" for line in lines))

@@ -142,6 +142,7 @@ def test_every_row_of_the_policy_reaches_the_service_as_it_was_sent(plain: Place
 def test_what_is_not_in_the_table_goes_nowhere(plain: Place, line: str) -> None:
     (answer,), calls = plain.send(line.encode() + b" HTTP/1.1\r\n" + HOST + CLOSE + b"\r\n", head=line.startswith("HEAD"))
     assert (answer.status, calls) == (404, [])
+    assert len(answer.headers["x-request-id"]) == 1
     if not line.startswith("HEAD"):
         is_problem(answer, 404, "no_such_route")
 
@@ -219,10 +220,11 @@ def test_a_length_beside_chunks_counts_for_nothing_and_ends_the_connection(plain
     assert [(call.path, call.body, call.all("transfer-encoding")) for call in calls] == [("/config", b"abc", [])]
 
 
-def test_http_1_0_has_one_call_a_connection(plain: Place) -> None:
-    once = b"GET /models HTTP/1.0\r\n" + HOST + b"Connection: keep-alive\r\n\r\n"
-    answers, calls = plain.send(once + once)
-    assert ([answer.status for answer in answers], len(calls)) == ([200], 1)
+@pytest.mark.parametrize(("path", "status"), [("/models", 200), ("/nope", 404)])
+def test_http_1_0_has_one_call_a_connection(plain: Place, path: str, status: int) -> None:
+    once = f"GET {path} HTTP/1.0\r\n".encode() + HOST + b"Connection: keep-alive\r\n\r\n"
+    answers, _ = plain.send(once + once)
+    assert [answer.status for answer in answers] == [status]
 
 
 @pytest.mark.parametrize("line", ["POST /config", "POST /uploads"])
