@@ -67,13 +67,16 @@ def assertion(method: str, route: str) -> str:
 class Client:
     """One connection to the API. As little as can be said of HTTP: its own time is measured too."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, port: int, host: str = HOST, headers: Sequence[str] | None = None) -> None:
+        """``headers`` are lines of each call's head; without them it carries an administrator's assertion."""
+        self._port, self._host, self._headers = port, host, headers
 
     async def __aenter__(self) -> Client:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, ssl=context, server_hostname=HOST)
+        self._reader, self._writer = await asyncio.open_connection(
+            "127.0.0.1", self._port, ssl=context, server_hostname=self._host
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -83,8 +86,8 @@ class Client:
 
     async def get(self, path: str) -> tuple[float, int, bytes]:
         """Milliseconds until the answer was there, its status and its body."""
-        text = assertion("GET", path)
-        request = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{HEADER}: {text}\r\n\r\n".encode()
+        headers = self._headers or [f"{HEADER}: {assertion('GET', path)}"]
+        request = "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {self._host}:{self._port}", *headers, "", ""]).encode()
         started = time.perf_counter()
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
