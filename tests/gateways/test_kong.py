@@ -244,28 +244,6 @@ def test_rows_of_the_stacks_functions_are_no_routes_and_are_named() -> None:
         assert f"#   {row.method} {row.template}\n" in rendered()["kong.yml"]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"method": "PUT"},
-        {"pattern": "^/other$"},
-        {"rate": 7.0},
-        {"burst": 99},
-        {"body": 4321},
-        {"groups": ("admin",)},
-        {"scopes": ("config:write",)},
-        {"any_principal": True},
-        {"sign_in_age": 77},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_a_changed_row_changes_the_rendering(change: dict[str, Any]) -> None:
-    gateway = example()
-    (row,) = (each for each in gateway.routes if (each.method, each.template) == ("GET", "/models"))
-    changed = replace(gateway, routes=tuple(replace(row, **change) if each is row else each for each in gateway.routes))
-    assert kong.files(changed)["kong.yml"] != rendered()["kong.yml"]
-
-
 # ---- Who calls
 
 
