@@ -91,18 +91,15 @@ def render(
             metavar="FILE",
             help="What `pulumi stack output --json` printed (default: the environment's).",
             dir_okay=False,
-            exists=True,
         ),
     ] = None,
     jwks: Annotated[
         Path | None,
-        typer.Option(
-            "--jwks", metavar="FILE", help="For Kong: the user pool's keys (default: fetched).", dir_okay=False, exists=True
-        ),
+        typer.Option("--jwks", metavar="FILE", help="For Kong: the user pool's keys (default: fetched).", dir_okay=False),
     ] = None,
     gateway_keys: Annotated[
         Path | None,
-        typer.Option("--gateway-keys", metavar="FILE", help="For Kong: what `gateway key` wrote.", dir_okay=False, exists=True),
+        typer.Option("--gateway-keys", metavar="FILE", help="For Kong: what `gateway key` wrote.", dir_okay=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files of others too.")] = False,
     environment: EnvironmentOption = None,
@@ -153,6 +150,7 @@ def password(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file of passwords.", show_default=False, dir_okay=False)],
     user: Annotated[str, typer.Argument(metavar="USER", help="Whose password it is.", show_default=False)],
     ask: Annotated[bool, typer.Option("--ask", help="Take one that is typed, or standard input's first line.")] = False,
+    environment: EnvironmentOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Give somebody a password for nginx's or Apache's basic authentication. It is printed once; the file has a hash of it.
@@ -166,7 +164,7 @@ def password(
     from gateways import passwords
     from operator_cli.terminal import secret
 
-    command = options.command(context, None, as_json)
+    command = options.command(context, environment, as_json)
     given = secret("Password", twice=True) if ask else passwords.generate()
     with _told():
         changed = passwords.change(file, user, given, cost=passwords.TYPED_COST if ask else passwords.GENERATED_COST)
@@ -186,6 +184,7 @@ def gateway_key(
             "--scope", metavar="SCOPE", help=f"What the key opens: {', '.join(Scope)}; may be repeated.", show_default=False
         ),
     ],
+    environment: EnvironmentOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key by which a program passes Kong, in the place of the one it had. It is printed once; the file has a digest of it.
@@ -197,7 +196,7 @@ def gateway_key(
     """
     from gateways.kong import keys
 
-    command = options.command(context, None, as_json)
+    command = options.command(context, environment, as_json)
     with _told():
         made = keys.add(file, name, scope)
     command.output.result({"name": name, "file": str(file), "key": made}, lambda: command.output.text(made))
