@@ -1,16 +1,23 @@
 """The process that decides for a gateway, and the service in assertion mode behind that gateway."""
 
 import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from heartmap_service import forward_auth
 from heartmap_service.settings import DecisionSettings, load
+from heartmap_service.tls import self_signed
 from lambda_authorizer import assertion
 from tests.heartmap_service import test_direct_identity as direct
 from tests.heartmap_service.conftest import KEYS
@@ -262,3 +269,40 @@ def test_a_missing_or_malformed_setting_refuses_the_start(
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit, match=name):
         forward_auth.create_app(load(DecisionSettings))
+
+
+def test_the_process_serves_by_tls_until_it_is_told_to_end(environment: dict[str, str], token: Any, tmp_path: Path) -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    with self_signed("localhost") as made:
+        files = {"HEARTMAP_TLS_CERTIFICATE": str(made.certificate), "HEARTMAP_TLS_KEY": str(made.key)}
+        own = {"HEARTMAP_TRUSTED_PROXIES": "127.0.0.0/8", "HEARTMAP_INTERNAL_HOST": HOST, "HEARTMAP_PORT": str(port)}
+        started = {"PATH": os.environ["PATH"], **environment, **files, **own}
+        # No credentials of AWS: a token is verified without a call.
+        process = subprocess.Popen([sys.executable, "-m", "heartmap_service.forward_auth"], env=started, stdout=subprocess.PIPE)
+        try:
+            with httpx.Client(
+                base_url=f"https://localhost:{port}", verify=ssl.create_default_context(cafile=made.certificate)
+            ) as http:
+                _wait(http)
+                described = {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": "/health", "X-Forwarded-Host": HOST}
+                answer = http.get("/authorize", headers={**described, "X-Forwarded-For": "192.0.2.1", **token("viewer")})
+                said(answer)
+                assert answer.headers["cache-control"] == "no-store"
+        finally:
+            process.terminate()
+            written = process.communicate(timeout=30)[0].decode()
+    assert [json.loads(line)["event"] for line in written.splitlines()] == ["authorization", "decision"]
+
+
+def _wait(http: httpx.Client) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            assert http.get("/healthz").json() == {"status": "ok"}
+        except httpx.ConnectError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("it does not answer")
