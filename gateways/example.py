@@ -1,5 +1,6 @@
 """The gateway of the tracked renderings in docs/gateways, and the writer of them: ``python -m gateways.example [KIND…]``."""
 
+import base64
 import hashlib
 import json
 import sys
@@ -36,31 +37,24 @@ OPTIONS = Options(
     decision="https://127.0.0.1:8444",
 )
 
-# Moduli of keys that were made for this and thrown away.
-MODULI = {
-    "exampleKeyOne=": (
-        "iG4zL3-BA-UPotVx1Ya5e8T7wJJggRheLbcTKtL5eDhBXJN4kDEDETHXDiBIsvQ4Rv1EFbwt0pN_LXWQtfVxTu85nl9TTs6MSdTL"
-        "EDBUnxrH_FtVyCWa-Sjc1fS_MEBSCedmShR2aKeCfj0ZdekZAcRtl6CKZAb36u3BHOAt-4WHi3C8Mnx7HLNGDLqTMg_zmFaU0l7J"
-        "SVs1OJg1k0jn0F7VzGO_u61eFiVaV3jKJm15YZPV1QOpJJjhEczzPPR8igFMePlyKWNwy1Ur1tMBANKhB8KgyR3UAPmVFMHuuFGd"
-        "15cNIxukmhf3J_w2w6NdxAASuFk9AMai6Z_QRvHJSQ"
-    ),
-    "exampleKeyTwo=": (
-        "4soAaqO2oda4np7B9W42EqbBpg-ba4ZkyGsYt7giqZj0Itl8HIinAOqIJx41BRqb1XnXHQBObUG2U5YyBFOWZcxPqzStcbpPOHZ_"
-        "7usSvXsqlh7FdJ7ZzjtAhdrvdVSzf_-penfXyvmxTYFvBcpqafqw2cYlpyW4AA-rQ6vXWmV12dvxjQkQxWj7pEpTStAhfMcr8wCG"
-        "cTT2mXeNLDzSA1tnohkKU6n75f541JcIePMHoxZIc1eIJl2DL0f1EBCIADz1X-fMpzmvZg2TCLqAhL9TSuyLbZJwdyXd-l7BzbDu"
-        "nHl-5qg2dwa_z__C9OhSxf1mLyzQuuJb4QubYROOCQ"
-    ),
-}
-PROGRAM = Program(
-    name="pipeline", scopes=("analyses:read", "analyses:write", "uploads:write"), digest=hashlib.sha256(b"an example").hexdigest()
-)
+KEY_IDS = ("exampleKeyOne=", "exampleKeyTwo=")
+# The digest of no key.
+PROGRAM = Program(name="pipeline", scopes=("analyses:read", "analyses:write", "uploads:write"), digest="0" * 64)
 
 
 def example() -> Gateway:
     """A lab's, with everything that a rendering can have."""
-    keys = [{"kty": "RSA", "use": "sig", "alg": "RS256", "e": "AQAB", "kid": kid, "n": n} for kid, n in MODULI.items()]
+    keys = [{"kty": "RSA", "use": "sig", "alg": "RS256", "e": "AQAB", "kid": each, "n": _modulus(each)} for each in KEY_IDS]
     document = json.dumps({"keys": keys}).encode()
     return replace(from_stack(OUTPUTS, OPTIONS), signing_keys=signing_keys(document), programs=(PROGRAM,))
+
+
+def _modulus(key_id: str) -> str:
+    """Of a key's form, and of no key: nobody has the factors."""
+    odd = bytearray(hashlib.shake_256(key_id.encode()).digest(256))
+    odd[0] |= 0x80
+    odd[-1] |= 1
+    return base64.urlsafe_b64encode(odd).rstrip(b"=").decode()
 
 
 def write(directory: Path = DIRECTORY, kinds: Iterable[str] = KINDS) -> list[Path]:
