@@ -90,6 +90,7 @@ def test_every_verb_and_option_works_as_the_help_says(local: Any, tmp_path: Path
     cells = local.state / "pbmc68k.h5ad"
     typist.types("login --as admin")
     _of_this_side(typist)
+    _other_gateways(typist, local)
     analysis = _data_and_analyses(typist, cells)
     _settings(typist)
     _people_and_keys(typist)
@@ -127,6 +128,35 @@ def _of_this_side(typist: Typist) -> None:
     typist.types(f"vpn revoke ada --yes --authority {typist.directory}", code=1)
     told = typist.serves("console --no-browser --port 0 --json", until='"url"', code=0)
     assert re.fullmatch(r"http://(127\.0\.0\.1|localhost):\d+/start\?token=\S+", json.loads(told.splitlines()[-1])["url"])
+
+
+def _other_gateways(typist: Typist, local: Any) -> None:
+    """Of this environment's stack, and of outputs in a file."""
+    at, outputs, jwks = (typist.directory / name for name in ("gateways", "stack.json", "jwks.json"))
+    outputs.write_text((local.state / "outputs.json").read_text())
+    with local.client() as http:
+        keys = http.get(local.environment["token_url"].replace("oauth2/token", ".well-known/jwks.json"))
+    jwks.write_bytes(keys.content)
+    told = typist.types(f"gateway password {at}-passwords ada")
+    assert (told["changed"], len(told["password"]) > 20) == (False, True)
+    # Nobody types.
+    typist.types(f"gateway password {at}-passwords bob --ask", code=2)
+    assert typist.types(f"gateway key {at}-keys nightly --scope analyses:read")["key"]
+    everywhere = (
+        "--server-name heartmap.example.org --upstream https://127.0.0.1:8443 --upstream-ca /etc/ca.pem "
+        "--upstream-host heartmap.example.org --certificate /etc/c.pem --key /etc/k.pem --listen 127.0.0.1:8445 "
+        f"--allow 192.0.2.0/24 --client-rate 100 --outputs {outputs}"
+    )
+    for kind, more in {
+        "nginx": "--trusted-proxy 192.0.2.7/32 --basic-auth --password-file /etc/passwords --log-directory /var/log",
+        "apache": "",
+        "traefik": "--decision https://127.0.0.1:8447",
+        "kong": f"--jwks {jwks} --gateway-keys {at}-keys",
+        "azure-apim": "",
+    }.items():
+        made = typist.types(f"gateway render {kind} --out {at / kind} {everywhere} {more}")
+        assert all(Path(file).read_text() for file in made["files"])
+    typist.types(f"gateway render nginx --out {at / 'nginx'} --server-name heartmap.example.org --force")
 
 
 def _data_and_analyses(typist: Typist, cells: Path) -> str:
