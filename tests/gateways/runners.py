@@ -104,7 +104,13 @@ def apache(files: dict[str, str], directory: Path, *, tokens: Path | None = None
     return [*kept, found, "-d", str(directory), "-f", str(directory / "apache2.conf"), "-DFOREGROUND"]
 
 
-RUNNERS: dict[str, Runner] = {"nginx": nginx, "apache": apache}
+def traefik(files: dict[str, str], directory: Path) -> list[str]:
+    for name, text in files.items():
+        (directory / name).write_text(text.replace("/etc/traefik/", f"{directory}/"), encoding="utf-8")
+    return [program("traefik"), f"--configFile={directory / 'traefik.yml'}"]
+
+
+RUNNERS: dict[str, Runner] = {"nginx": nginx, "apache": apache, "traefik": traefik}
 
 
 @contextlib.contextmanager

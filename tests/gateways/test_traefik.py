@@ -4,21 +4,37 @@ import hashlib
 import json
 import re
 import shutil
+import ssl
 import subprocess
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import uvicorn
 import yaml
 
 from gateways import problems, traefik
 from gateways.example import example
 from gateways.model import ASSERTION_HEADER, STRIPPED_HEADERS, Gateway, GatewayError
+from heartmap_service import forward_auth, server
+from heartmap_service.settings import DecisionSettings
+from heartmap_service.tls import CertificateFiles
+from lambda_authorizer import assertion
 from lambda_authorizer.access_policy import ACCESS_POLICY
-from tests.gateways.runners import program
+from local_cloud.tls import TlsFiles
+from tests.gateways.backend import Backend
+from tests.gateways.runners import free_port, program
+from tests.heartmap_service import test_direct_identity as direct
+
+# Tokens that the process which decides takes, and a table that it does not need for them.
+pool, environment, tables, token = direct.pool, direct.environment, direct.tables, direct.token
 
 HERE = Path(__file__).parent
 CHECK = HERE / "traefik_check"
@@ -247,3 +263,76 @@ def test_what_cannot_be_written_or_has_nobody_to_decide_is_refused() -> None:
     ):
         with pytest.raises(GatewayError):
             traefik.files(replace(example(), **changes))
+
+
+# ---- As it runs
+
+
+@pytest.fixture
+def decision(certificates: TlsFiles, environment: dict[str, str], tables: Any) -> Iterator[int]:
+    """The process that decides about calls to localhost, in a thread; its port."""
+    port = free_port()
+    settings = DecisionSettings(region="eu-west-1", internal_host="localhost", trusted_proxies=(ip_network("127.0.0.0/8"),))
+    files = CertificateFiles(Path(certificates.certificate), Path(certificates.key))
+    config = server.configured(forward_auth.create_app(settings), host="127.0.0.1", port=port, certificate=files)
+    uvicorn_server = uvicorn.Server(config)
+    thread = threading.Thread(target=uvicorn_server.run, daemon=True)
+    thread.start()
+    yield port
+    uvicorn_server.should_exit = True
+    thread.join(30)
+
+
+@pytest.mark.skipif(shutil.which("traefik") is None, reason="Debian has no Traefik")
+def test_traefik_passes_on_what_was_decided_and_nothing_else(
+    lab: Any, running: Any, backend: Backend, certificates: TlsFiles, decision: int, token: Any
+) -> None:
+    gateway = lab(backend.port, decision=f"https://localhost:{decision}")
+    context = ssl.create_default_context(cafile=str(certificates.ca))
+    with running("traefik", gateway) as place, httpx.Client(base_url=f"https://localhost:{place.port}", verify=context) as http:
+        _until_configured(http)
+        outside = {
+            ASSERTION_HEADER: "x",
+            "X_HeartMAP_Assertion": "y",
+            "X-Forwarded-Uri": "/",
+            "X-Request-Id": "mine",
+            "Cookie": "z",
+        }
+        answer = http.get("/models?limit=1", headers={**token("viewer"), **outside})
+        assert answer.status_code == 200
+        asked = backend.calls[-1]
+        [text] = asked.all(ASSERTION_HEADER)
+        granted = assertion.verify(text, direct.IN_THE_SECRET, now=time.time())
+        assert (granted.method, granted.route, asked.path) == ("GET", "/models", "/models?limit=1")
+        assert asked.all("x-request-id") == [granted.request_id]
+        assert asked.all("host") == ["localhost"]
+        for name in ("authorization", "cookie", "x-forwarded-uri", "x_heartmap_assertion"):
+            assert asked.all(name) == [], name
+        assert answer.headers["cache-control"] == "no-store"
+        before = len(backend.calls)
+        for path, status in (
+            ("/nothing", 403),
+            ("//models", 403),
+            ("/model%73", 403),
+            ("/config%2fversions", 400),
+            ("/keys", 403),
+        ):
+            assert http.get(path, headers=token("admin")).status_code == status, path
+        assert http.get("/models").json()["code"] == "unauthenticated"
+        foreign = http.get("/models", headers={**token("admin"), "Host": "evil.example"})
+        assert (foreign.status_code, foreign.json()["code"]) == (421, "misdirected_request")
+        hidden = http.get("/models", headers={**token("admin"), "Connection": f"close, Authorization, {ASSERTION_HEADER}"})
+        assert hidden.status_code == 401
+        # One address: ten a second, twenty at once.
+        named = [{**token("admin"), "Host": f"localhost:{number}"} for number in range(1, 60)]
+        assert 429 in {http.get("/models", headers=headers).status_code for headers in named}
+        assert all(call.path == "/models" for call in backend.calls[before:])
+
+
+def _until_configured(http: httpx.Client) -> None:
+    """Traefik listens before it has read its dynamic configuration."""
+    for _ in range(200):
+        if http.get("/models").status_code == 401:
+            return
+        time.sleep(0.05)
+    raise AssertionError("Traefik does not route")
