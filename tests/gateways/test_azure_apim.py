@@ -367,8 +367,11 @@ def test_who_may_not_use_a_row_does_not_use_up_its_rate(run: Run) -> None:
 
 def test_sensitive_rows_have_the_lower_rate_of_an_address() -> None:
     for route in ROUTES.values():
-        has = f'calls="{example().sensitive_rate}"' in FILES[f"policies/operations/{route.name}.xml"]
-        assert has is route.sensitive
+        policy = FILES[f"policies/operations/{route.name}.xml"]
+        keys = re.findall(r"counter-key=.*?(heartmap-sensitive-|heartmap-row-)", policy)
+        assert (f'calls="{example().sensitive_rate}"' in policy) is route.sensitive
+        # Who is above their own does not use up what all share.
+        assert keys == ["heartmap-sensitive-"] * route.sensitive + ["heartmap-row-"]
     assert 'calls="86400" renewal-period="86400"' in FILES["policies/api.xml"]
 
 
