@@ -65,7 +65,7 @@ def moto_url() -> Iterator[str]:
 def aws(moto_url: str) -> Callable[[str], Any]:
     """A client of it for a service."""
     session: Any = boto3.Session("local", "local", region_name="us-east-1")
-    return lambda service: session.client(service, endpoint_url=moto_url)
+    return functools.cache(lambda service: session.client(service, endpoint_url=moto_url))
 
 
 class _ByFileOrEnvironment(LoadFileScheduling):

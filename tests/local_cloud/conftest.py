@@ -1,5 +1,6 @@
 """An emulated AWS for the tests of the local cloud, a deployed REST API in it, and a service for that API to lead to."""
 
+import functools
 import hashlib
 import io
 import json
@@ -33,7 +34,7 @@ def aws_endpoint() -> Iterator[str]:
 def aws(aws_endpoint: str) -> Callable[[str], Any]:
     """Gives the boto3 client of a service of the emulated AWS."""
     session: Any = boto3.Session("local", "local", region_name=REGION)
-    return lambda service: session.client(service, endpoint_url=aws_endpoint)
+    return functools.cache(lambda service: session.client(service, endpoint_url=aws_endpoint))
 
 
 @pytest.fixture

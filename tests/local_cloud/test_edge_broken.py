@@ -152,6 +152,12 @@ def code(holder: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> b
 
 
 @pytest.fixture(scope="module")
+def code_of_keys(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The package of the function of keys, as it is deployed."""
+    return keys_package.build(tmp_path_factory.mktemp("package"), target=package.Target.host()).read_bytes()
+
+
+@pytest.fixture(scope="module")
 def secret_arn(aws: Callable[[str], Any]) -> str:
     assertion_keys = {"a": base64.b64encode(b"a" * 32).decode()}
     content = {
@@ -163,7 +169,7 @@ def secret_arn(aws: Callable[[str], Any]) -> str:
 
 
 @pytest.fixture
-def stage(make_site: Callable, code: bytes, secret_arn: str, gate: Gate) -> Callable[..., Any]:
+def stage(make_site: Callable, code: bytes, code_of_keys: bytes, secret_arn: str, gate: Gate) -> Callable[..., Any]:
     """Serves a stage with the real authorizer and the real function of keys, broken in what is given: code, or variables.
 
     ``keys_code`` and ``keys`` are of the function of keys, the others of the authorizer.
@@ -193,7 +199,7 @@ def stage(make_site: Callable, code: bytes, secret_arn: str, gate: Gate) -> Call
         }
         site.behind_the_authorizer(
             "keys",
-            keys_code or keys_package.build(site.state / "keys", target=package.Target.host()).read_bytes(),
+            keys_code or code_of_keys,
             *(call for call, rule in RULES.items() if rule.answered_by == KEYS),
             Handler="lambda_keys.handler.handler" if keys_code is None else "app.handler",
             Environment={"Variables": of_keys | {"HEARTMAP_SECRETS": secret_arn} | (keys or {})},
