@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import statistics
 import sys
 import tempfile
@@ -171,6 +172,8 @@ def percentile(milliseconds: list[float], which: int) -> float:
 
 
 def main() -> None:
+    # Ended from outside it ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="heartmap-bench-") as name:
         directory = Path(name)
         # Apache's and nginx's processes give root up, and have to reach what is theirs.
