@@ -382,6 +382,7 @@ def test_the_log_is_one_document_a_line_whatever_a_caller_sends(plain: Place) ->
     hostile: Sequence[bytes] = [
         b'GET /"\\x22,"status":200} HTTP/1.1\r\n' + HOST + CLOSE + b"\r\n",
         b"GET /%0a%22%5c%00 HTTP/1.1\r\n" + HOST + CLOSE + b"\r\n",
+        b"GET /\xff%01 HTTP/1.1\r\n" + HOST + CLOSE + b"\r\n",
         b'"GET" \\/ HTTP/1.1\r\n' + HOST + CLOSE + b"\r\n",
         b"GET /models?token=secret HTTP/1.1\r\n" + HOST + CLOSE + b'Authorization: Basic Ig0KXCI6eA==\r\nUser-Agent: "\\\r\n\r\n',
     ]
@@ -474,6 +475,10 @@ def test_a_token_that_the_row_is_open_to_is_passed_on(checking: Place, key: RSAK
         ("GET /models", {"cognito:groups": ["viewers"]}),
         ("GET /models", {"cognito:groups": None}),
         ("GET /models", {"cognito:groups": None, "scope": "heartmap/models:reader xheartmap/models:read models:read"}),
+        # On a row with requirements of its own, and on one without.
+        ("GET /models", {"token_use": "id"}),
+        ("GET /models", {"client_id": "other"}),
+        ("GET /models", {"iss": "https://evil.example"}),
         ("GET /", {"token_use": "id"}),
         ("GET /", {"client_id": "other"}),
         ("GET /", {"iss": "https://evil.example"}),
