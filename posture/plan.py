@@ -227,7 +227,12 @@ def _apart_from_this_machine() -> Iterator[None]:
         stack.enter_context(mock.patch("infra.authorizer.BUILD_DIRECTORY", _packages()))
         # Where in the source a resource is declared: for the engine's messages alone, and a fifth of the time of a run.
         stack.enter_context(mock.patch("pulumi.runtime.resource._get_stack_trace", source_pb2.StackTrace))
+        # And what the engine would show with --debug alone.
+        stack.enter_context(mock.patch("pulumi.log.debug", _nothing))
         yield
+
+
+def _nothing(*_: Any, **__: Any) -> None: ...
 
 
 @contextlib.contextmanager
