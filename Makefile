@@ -73,6 +73,8 @@ docs: .venv/.installed ## write the pages anew that are made from the access pol
 	@$(BIN)/python -W ignore -m posture docs
 	@$(BIN)/python -W ignore -m heartmap_service.openapi > .tools/openapi.json && mv .tools/openapi.json docs/openapi.json
 	@$(BIN)/python -W ignore -m posture.troubleshooting > .tools/troubleshooting.md && mv .tools/troubleshooting.md docs/troubleshooting.md
+	@$(BIN)/python -W ignore -m gateways.example
+	@$(BIN)/python -W ignore -m tests.gateways.acceptance
 
 pictures: .venv/.installed $(PAGE) ## take the screenshots of docs/images anew, in the local environment of the browser tests
 	@mkdir -p docs/images

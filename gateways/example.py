@@ -44,9 +44,13 @@ PROGRAM = Program(name="pipeline", scopes=("analyses:read", "analyses:write", "u
 
 def example() -> Gateway:
     """A lab's, with everything that a rendering can have."""
+    return replace(from_stack(OUTPUTS, OPTIONS), signing_keys=signing_keys(key_set()), programs=(PROGRAM,))
+
+
+def key_set() -> bytes:
+    """A user pool's, as its address gives it (RFC 7517)."""
     keys = [{"kty": "RSA", "use": "sig", "alg": "RS256", "e": "AQAB", "kid": each, "n": _modulus(each)} for each in KEY_IDS]
-    document = json.dumps({"keys": keys}).encode()
-    return replace(from_stack(OUTPUTS, OPTIONS), signing_keys=signing_keys(document), programs=(PROGRAM,))
+    return json.dumps({"keys": keys}).encode()
 
 
 def _modulus(key_id: str) -> str:

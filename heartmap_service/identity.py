@@ -169,6 +169,10 @@ class Gate:
         """Whoever is let through, and to which row; what is found out on the way stands in the record, whatever comes of it."""
         if [host.lower().partition(":")[0] for host in headers.getlist("host")] != [self._host]:
             raise Problem(421, "misdirected_request", "This host does not serve the API.")
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # RFC 9112, section 6.3: what stands in front may have read the one where this server reads the other.
+            detail = "A body has a Content-Length or a Transfer-Encoding, and not both."
+            raise Problem(400, "bad_request", detail, headers={"Connection": "close"})
         path = self._without_stage(scope)
         if self._calls > self._most_calls and path not in ALWAYS:
             raise Problem(503, "overloaded", "There are too many calls at once. Try again.", headers={"Retry-After": "2"})

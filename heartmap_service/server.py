@@ -24,6 +24,8 @@ from heartmap_service.tls import CertificateFiles, certificate_of
 
 HEAD_BYTES = 32 * 1024
 """Of a request's line and headers together. API Gateway takes 10,240 bytes of headers, and adds the assertion."""
+HEAD_PIECE = 4096
+"""By which a head may be longer than that."""
 HEAD_SECONDS = 20.0
 """From a connection's opening, or the first byte of its next request, to the end of that request's head."""
 MOST_CONNECTIONS = 1000
@@ -52,6 +54,12 @@ class BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = self.loop.time()
+        # h11 bounds a head that is not whole yet: one that comes at once is given to it in pieces.
+        while len(data) > HEAD_PIECE and self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            super().data_received(data[:HEAD_PIECE])
+            data = data[HEAD_PIECE:]
+        if self.transport.is_closing():
+            return
         super().data_received(data)
         if self._is_answering():
             self._stop_waiting()

@@ -6,14 +6,13 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
 import bcrypt
 import pytest
 from typer.testing import CliRunner, Result
 
 from gateways import passwords
-from gateways.example import MODULI, OUTPUTS
+from gateways.example import OUTPUTS, key_set
 from gateways.model import GatewayError
 from gateways.render import KINDS
 from operator_cli.main import app
@@ -158,7 +157,7 @@ def test_a_gateway_key_is_printed_once_and_its_digest_kept(tmp_path: Path) -> No
 def test_each_kind_is_rendered_from_outputs(tmp_path: Path, outputs: str, kind: str) -> None:
     out = tmp_path / "out"
     jwks = tmp_path / "jwks.json"
-    jwks.write_text(json.dumps(_key_set()))
+    jwks.write_bytes(key_set())
     more = ["--jwks", str(jwks)] if kind == "kong" else ["--decision", "https://127.0.0.1:8444"] if kind == "traefik" else []
     words = ["--server-name", "heartmap.example.org", "--upstream-host", "heartmap.example.org", "--outputs", outputs, *more]
     result = run("render", kind, "--out", str(out), *words, "--json", "--environment", "prod")
@@ -248,7 +247,3 @@ def test_outputs_that_are_none_are_told(tmp_path: Path) -> None:
         result = run("render", "nginx", "--out", str(tmp_path), "--outputs", str(wrong), "--server-name", "a.example.org")
         assert result.exit_code == code
         assert "pulumi stack output" in result.stderr
-
-
-def _key_set() -> dict[str, Any]:
-    return {"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "e": "AQAB", "kid": kid, "n": n} for kid, n in MODULI.items()]}

@@ -98,6 +98,14 @@ def test_a_foreign_host_is_refused(viewer: Any, host: str) -> None:
     assert (answer.status_code, code_of(answer)) == (421, "misdirected_request")
 
 
+def test_a_body_of_two_lengths_is_refused_and_ends_the_connection(admin: Any) -> None:
+    """RFC 9112, 6.3: what stands in front may have read the one, and this server the other."""
+    headers = {"Content-Length": "4", "Transfer-Encoding": "chunked"}
+    answer = admin.call("POST", "/config", headers=headers, content=b"{}")
+    assert (answer.status_code, code_of(answer)) == (400, "bad_request")
+    assert answer.headers["connection"] == "close"
+
+
 def test_the_host_may_carry_a_port(viewer: Any) -> None:
     assert viewer.call("GET", "/health", headers={"Host": "INTERNAL.heartmap.test:8443"}).status_code == 200
 

@@ -104,6 +104,12 @@ def test_a_head_above_the_bound_is_refused_before_it_is_whole(serve: Any) -> Non
     assert (answer["status"], answer["code"]) == (431, "head_too_large")
 
 
+def test_a_head_above_the_bound_is_refused_also_when_it_is_whole_at_once(serve: Any) -> None:
+    with serve(_hello).connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * (server.HEAD_BYTES + 8000) + b"\r\n\r\n")
+        assert problem_in(read_all(connection))["code"] == "head_too_large"
+
+
 def test_a_head_within_the_bound_may_come_in_pieces(serve: Any) -> None:
     with serve(_hello).connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * (server.HEAD_BYTES - 8000))
