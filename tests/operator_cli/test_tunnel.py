@@ -270,8 +270,14 @@ def test_people_are_told_where_it_is(aws: Aws, programs: Path, described: Path, 
     lines = [running.process.stdout.readline() for _ in range(3)]
     assert lines[0].startswith("url      https://localhost:")
     assert lines[1:] == ["host     localhost\n", f"bastion  {aws.instance}\n"]
+    assert running.process.stderr is not None
+    # All of it, before Ctrl-C: it comes after what is on standard output.
+    told = [running.process.stderr.readline()]
+    while told[-1] not in ("", "Ctrl-C closes the tunnel.\n"):
+        told.append(running.process.stderr.readline())
     running.process.send_signal(signal.SIGINT)
-    _, error = running.process.communicate(timeout=60)
+    _, rest = running.process.communicate(timeout=60)
+    error = "".join(told) + rest
     assert "curl --insecure --connect-to localhost:443:localhost:" in error
     assert "Nobody vouches" in error
     assert error.endswith("Ctrl-C closes the tunnel.\nThe tunnel is closed.\n")
