@@ -19,6 +19,7 @@ from heartmap_service.job_store import JobStore
 from heartmap_service.quotas import QuotaExceeded, Quotas
 from heartmap_service.records import Analysis, timestamp
 from local_cloud.moto_server import running_moto
+from local_cloud.service_resources import create_jobs_table
 
 JOBS = 1000
 PRINCIPALS = 50
@@ -103,22 +104,7 @@ def _table(endpoint: str) -> Any:
         aws_secret_access_key="local",  # noqa: S106  # moto takes any words
         config=Config(max_pool_connections=32, read_timeout=300),
     )
-    attributes: Any = [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "listing_key", "created_at")]
-    index: Any = {
-        "IndexName": "listing",
-        "KeySchema": [
-            {"AttributeName": "listing_key", "KeyType": "HASH"},
-            {"AttributeName": "created_at", "KeyType": "RANGE"},
-        ],
-        "Projection": {"ProjectionType": "ALL"},
-    }
-    dynamodb.create_table(
-        TableName="jobs",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        AttributeDefinitions=attributes,
-        GlobalSecondaryIndexes=[index],
-    )
+    create_jobs_table(dynamodb)
     return dynamodb
 
 

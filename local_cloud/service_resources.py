@@ -9,11 +9,8 @@ REGION = "eu-west-1"
 RECEIVES_BEFORE_DEAD = 10
 
 
-def create(clients: Clients, *, visibility: int = 120) -> dict[str, Any]:
-    """Makes them in an empty emulated AWS; their names as settings. ``visibility`` is the queue's, in seconds."""
-    s3, dynamodb, sqs = clients.s3, clients.dynamodb, clients.sqs
-    for bucket in ("uploads", "results"):
-        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+def create_jobs_table(dynamodb: Any) -> None:
+    """The table of uploads and analyses, by itself. ``dynamodb`` is a boto3 client."""
     dynamodb.create_table(
         TableName="jobs",
         BillingMode="PAY_PER_REQUEST",
@@ -30,6 +27,14 @@ def create(clients: Clients, *, visibility: int = 120) -> dict[str, Any]:
             }
         ],
     )
+
+
+def create(clients: Clients, *, visibility: int = 120) -> dict[str, Any]:
+    """Makes them in an empty emulated AWS; their names as settings. ``visibility`` is the queue's, in seconds."""
+    s3, dynamodb, sqs = clients.s3, clients.dynamodb, clients.sqs
+    for bucket in ("uploads", "results"):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    create_jobs_table(dynamodb)
     dynamodb.create_table(
         TableName="config",
         BillingMode="PAY_PER_REQUEST",

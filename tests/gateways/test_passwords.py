@@ -47,6 +47,7 @@ def test_a_line_is_a_name_and_a_hash_that_the_system_takes() -> None:
     # nginx asks crypt(3).
     library = ctypes.util.find_library("crypt")
     if library is None:
+        assert os.environ.get("CI") != "true", "libcrypt has to be installed"
         pytest.skip("this system has no crypt(3)")
     crypt = ctypes.CDLL(library).crypt
     crypt.restype = ctypes.c_char_p

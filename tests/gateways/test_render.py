@@ -1,6 +1,7 @@
 """Every rendering follows the access policy, row by row and field by field; and the tracked ones are of today's."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,16 @@ def test_the_tracked_rendering_is_of_todays_policy(renderings: Any, kind: str) -
         str(file.relative_to(directory)): file.read_text(encoding="utf-8") for file in directory.rglob("*") if file.is_file()
     }
     assert tracked == renderings[kind], "python -m gateways.example"
+
+
+PROTOCOLS = re.compile(r"(?im)^\s*(?:proxy_ssl_protocols|ssl_protocols(?: =)?|SSL(?:Proxy)?Protocol -all) (.+?);?$")
+
+
+@pytest.mark.parametrize(("kind", "lines"), [("nginx", 2), ("apache", 2), ("kong", 2)])
+def test_no_older_tls_is_named_to_callers_or_to_the_service(renderings: Any, kind: str, lines: int) -> None:
+    """The system's OpenSSL may refuse older versions by itself, so that a handshake does not show what a rendering asks for."""
+    named = [found for text in renderings[kind].values() for found in PROTOCOLS.findall(text)]
+    assert [found.replace("+", "") for found in named] == ["TLSv1.2 TLSv1.3"] * lines
 
 
 def test_the_policy_is_the_one_that_is_rendered(gateway: Gateway) -> None:

@@ -19,6 +19,7 @@ from heartmap_service.job_store import JobStore
 from heartmap_service.quotas import QuotaExceeded, Quotas
 from heartmap_service.records import Analysis
 from local_cloud import moto_fixes_dynamodb
+from local_cloud.service_resources import create_jobs_table
 from tests.heartmap_service.jobs import new_analysis
 
 OWNERS = ("anna", "omar", "vera")
@@ -43,22 +44,7 @@ class Jobs(RuleBasedStateMachine):
         super().__init__()
         self.dynamodb = emulated()
         moto_api_backend.reset()
-        self.dynamodb.create_table(
-            TableName="jobs",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "listing_key", "created_at")],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "listing",
-                    "KeySchema": [
-                        {"AttributeName": "listing_key", "KeyType": "HASH"},
-                        {"AttributeName": "created_at", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
+        create_jobs_table(self.dynamodb)
         self.store, self.workers = JobStore(self.dynamodb, "jobs"), AttemptStore(self.dynamodb, "jobs")
         self.now = 1000.0
         self.messages: set[str] = set()
