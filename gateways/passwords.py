@@ -3,16 +3,13 @@
 The hash is bcrypt's, which both know: Apache by itself, nginx by the system's crypt (libxcrypt, or musl).
 """
 
-import contextlib
-import os
 import re
 import secrets
-import shutil
-import tempfile
 from pathlib import Path
 
 import bcrypt
 
+from gateways import writing
 from gateways.model import GatewayError
 
 GENERATED_BYTES = 20
@@ -47,29 +44,10 @@ def line(name: str, password: str, *, cost: int) -> str:
 
 
 def change(file: Path, name: str, password: str, *, cost: int) -> bool:
-    """Adds a line to the file, which is made for its owner alone where there is none, or puts it in the place of the name's. Says
-    whether there was one. A server that reads meanwhile sees all of the old file or all of the new one. Raises GatewayError, and
-    OSError of the file."""
+    """Adds a line to the file, or puts it in the place of the name's. Says whether there was one. Raises what ``line``,
+    ``writing.read`` and ``writing.replace`` do."""
     made = line(name, password, cost=cost)
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    lines = writing.read(file).splitlines()
     kept = [each for each in lines if each.partition(":")[0] != name]
-    handle, new = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write("".join(f"{each}\n" for each in (*kept, made)))
-        _as_it_was(file, Path(new))
-        Path(new).replace(file)
-    except BaseException:
-        Path(new).unlink(missing_ok=True)
-        raise
+    writing.replace(file, "".join(f"{each}\n" for each in (*kept, made)))
     return len(kept) < len(lines)
-
-
-def _as_it_was(file: Path, new: Path) -> None:
-    """The server's user may read the one as the other."""
-    if file.exists():
-        shutil.copymode(file, new)
-        owner = file.stat()
-        # Who is not root may not give a file away, and has none that belongs to others.
-        with contextlib.suppress(PermissionError):
-            os.chown(new, owner.st_uid, owner.st_gid)

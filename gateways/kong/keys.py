@@ -8,16 +8,15 @@ random bits: its digest needs neither salt nor stretching.
 
 import hashlib
 import json
-import os
 import re
 import secrets
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from gateways import writing
 from gateways.model import GatewayError, Program, SigningKey
 from lambda_authorizer.access_policy import SCOPES
 from lambda_authorizer.keys import parse_key_set
@@ -57,8 +56,8 @@ def programs(document: str) -> tuple[Program, ...]:
 
 
 def add(file: Path, name: str, scopes: Sequence[str]) -> str:
-    """A new key for the program of this name, which ends the one that it had. The file holds its digest, for its owner alone to
-    read. Returns the key, which nothing keeps. Raises GatewayError for a name or a scope that is none."""
+    """A new key for the program of this name, which ends the one that it had. The file holds its digest. Returns the
+    key, which nothing keeps. Raises GatewayError for a name or a scope that is none, and what ``writing.replace`` does."""
     if not _NAME.fullmatch(name):
         raise GatewayError(f"The name must be small letters, digits and hyphens, at most 63, and is {name[:100]!r}.")
     unknown = sorted(set(scopes) - SCOPES)
@@ -67,15 +66,10 @@ def add(file: Path, name: str, scopes: Sequence[str]) -> str:
             f"--scope must be of {', '.join(sorted(SCOPES))}" + (f", and is {unknown[0][:100]!r}." if unknown else ".")
         )
     key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
-    held = {each.name: each for each in programs(file.read_text(encoding="utf-8"))} if file.exists() else {}
+    held = {each.name: each for each in programs(writing.read(file) or "{}")}
     held[name] = Program(name=name, scopes=tuple(sorted(set(scopes))), digest=hashlib.sha256(key.encode()).hexdigest())
     document = {each.name: {"sha256": each.digest, "scopes": list(each.scopes)} for each in held.values()}
-    # mkstemp makes the file for its owner alone; the rename is atomic.
-    handle, made = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump(document, stream, indent=1, sort_keys=True)
-        stream.write("\n")
-    Path(made).replace(file)
+    writing.replace(file, json.dumps(document, indent=1, sort_keys=True) + "\n")
     return key
 
 

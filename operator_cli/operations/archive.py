@@ -304,9 +304,16 @@ def _identity(text: str) -> Any:
 
 
 def identities(file: Path) -> tuple[str, ...]:
-    """The identities in a file as age-keygen writes it. Raises CliError when there is no such file, or others may read it."""
+    """The identities in a file as age-keygen writes it. Raises CliError when there is no such file, others may read
+    it, or there is none in it."""
     if not file.is_file():
         raise CliError(f"There is no file {file}.", next_step="Name the file that heartmapctl operate backup-key wrote.")
     if file.stat().st_mode & 0o077:
         raise CliError(f"Others may read {file}, which opens the backup.", next_step=f"Take their rights away: chmod 600 {file}")
-    return tuple(line for line in file.read_text().splitlines() if line.startswith("AGE-SECRET-KEY-1"))
+    found = tuple(line for line in file.read_text(errors="replace").splitlines() if line.startswith("AGE-SECRET-KEY-1"))
+    if not found:
+        raise CliError(
+            f"{file} holds no age identity, which begins with AGE-SECRET-KEY-1.",
+            next_step="Name the file that heartmapctl operate backup-key wrote.",
+        )
+    return found

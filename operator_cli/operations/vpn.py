@@ -4,6 +4,8 @@ https://docs.aws.amazon.com/vpn/latest/clientvpn-admin/mutual.html
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -167,7 +169,7 @@ def write_profile(stack: Stack, endpoint: Endpoint, authority: Authority, name: 
         stream = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii")
     except FileExistsError:
         raise WrongUse(f"{file} is there already.", next_step="Name another file with --output.") from None
-    with stream:
+    with stream, _removed_on_failure(file):
         issued = authority.client(name, days)
         stream.write(
             PROFILE.format(
@@ -185,6 +187,16 @@ def write_profile(stack: Stack, endpoint: Endpoint, authority: Authority, name: 
             )
         )
     return issued
+
+
+@contextmanager
+def _removed_on_failure(file: Path) -> Iterator[None]:
+    """Half a profile connects nobody, and is in the way of the next attempt."""
+    try:
+        yield
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
 
 
 def revoke(endpoint: Endpoint, authority: Authority, name: str) -> Revoked:

@@ -207,8 +207,15 @@ class Authority:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
 
     def _entries(self) -> Iterator[dict[str, str]]:
-        for line in (self._directory / ISSUED).read_text(encoding="utf-8").splitlines():
-            yield json.loads(line)
+        file = self._directory / ISSUED
+        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                raise CliError(
+                    f"Line {number} of {file} is damaged: who holds which certificate cannot be told.",
+                    next_step="Put the file back from the copy of the authority's directory.",
+                ) from None
 
     def _note(self, **entry: str) -> None:
         with (self._directory / ISSUED).open("a", encoding="utf-8") as stream:

@@ -222,10 +222,11 @@ def _with_keys(made: "Gateway", jwks: Path | None, gateway_keys: Path | None) ->
     """Kong verifies tokens by keys that it is given, and knows programs by keys of its own."""
     from dataclasses import replace
 
+    from gateways import writing
     from gateways.kong import keys
 
     document = _fetch(made.jwks_url) if jwks is None else jwks.read_bytes()
-    programs = () if gateway_keys is None else keys.programs(gateway_keys.read_text(encoding="utf-8"))
+    programs = () if gateway_keys is None else keys.programs(writing.read(gateway_keys))
     return replace(made, signing_keys=keys.signing_keys(document), programs=programs)
 
 

@@ -154,6 +154,25 @@ def test_a_gateway_key_is_printed_once_and_its_digest_kept(tmp_path: Path) -> No
     assert run("key", str(keys), "Not A Name", "--scope", "analyses:read").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("password", "{}/passwords", "alice"),
+        ("key", "{}/passwords", "nightly", "--scope", "analyses:read"),
+        ("password", "{}/nowhere/passwords", "alice"),
+        ("key", "{}/nowhere/keys.json", "nightly", "--scope", "analyses:read"),
+    ],
+    ids=["passwords", "keys", "passwords-nowhere", "keys-nowhere"],
+)
+def test_a_file_that_is_none_of_ours_is_named_and_stays(tmp_path: Path, words: tuple[str, ...]) -> None:
+    file = tmp_path / "passwords"
+    file.write_bytes(b"\xff\xfe\x00")
+    result = run(*(word.format(tmp_path) for word in words))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is not a text file" in result.stderr or f"There is no directory {tmp_path}/nowhere" in result.stderr
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("passwords", b"\xff\xfe\x00")]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_rendered_from_outputs(tmp_path: Path, outputs: str, kind: str) -> None:
     out = tmp_path / "out"

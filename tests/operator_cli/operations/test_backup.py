@@ -236,6 +236,15 @@ def test_an_identity_that_others_can_read_is_refused(tmp_path: Path) -> None:
     assert identities(file) == (str(IDENTITY),)
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"age1recipient\n"], ids=["empty", "binary", "recipient"])
+def test_a_file_without_an_identity_opens_nothing_and_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "identity"
+    file.write_bytes(content)
+    file.chmod(0o600)
+    with pytest.raises(CliError, match="holds no age identity"):
+        identities(file)
+
+
 @pytest.mark.parametrize("recipient", ["", "age1", "ssh-ed25519 AAAA", RECIPIENT[:-1]], ids=["none", "begun", "ssh", "cut"])
 def test_what_is_no_recipient_is_refused(tmp_path: Path, recipient: str) -> None:
     with pytest.raises(WrongUse, match="age recipient"):

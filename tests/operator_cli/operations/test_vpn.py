@@ -191,6 +191,21 @@ def test_a_profile_is_a_new_file_of_the_operators_alone(lab: Lab, tmp_path: Path
     assert not [each for each in lab.directory.iterdir() if key.encode() in each.read_bytes()]
 
 
+def test_a_profile_that_cannot_be_written_is_not_in_the_way(lab: Lab, tmp_path: Path) -> None:
+    file = tmp_path / "ada.ovpn"
+    with pytest.raises(WrongUse, match="name"):
+        lab.profile("ada lovelace", file)
+    assert not file.exists()
+    assert lab.profile("ada@example.org", file).stat().st_size > 0
+
+
+def test_a_damaged_record_is_named_and_nothing_is_told_from_it(lab: Lab) -> None:
+    with (lab.directory / ISSUED).open("ab") as stream:
+        stream.write(b"\xff{\n")
+    with pytest.raises(CliError, match=f"{ISSUED} is damaged"):
+        vpn.revoke(lab.endpoint, lab.authority, "ada")
+
+
 def test_a_profile_leads_to_the_endpoint_as_aws_names_it(lab: Lab, tmp_path: Path) -> None:
     lines = lab.profile("ada@example.org", tmp_path / "ada.ovpn").read_text().splitlines()
     endpoint_id = lab.stack.outputs["vpn_endpoint_id"]
