@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from heartmap_service import api
 from heartmap_service.clients import Clients
 from lambda_authorizer.access_policy import RULES, SERVICE
+from lambda_authorizer.assertion import HEADER
 
 
 def test_the_routes_are_those_that_the_access_policy_gives_to_the_service(api_settings: Any, clients: Clients) -> None:
@@ -183,3 +184,12 @@ def test_every_call_is_one_log_line_with_the_request_id(analyst: Any, capsys: py
     [call] = [line for line in lines if line["event"] == "call"]
     assert call["request_id"] == "request-1"
     assert (call["principal"], call["method"], call["route"], call["status"]) == ("anna", "GET", "/analyses", 200)
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_no_page_of_another_origin_may_read_an_answer(http: Any, viewer: Any, method: str) -> None:
+    """Neither an answer nor the question before it names an origin that a browser would let read."""
+    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "GET"}
+    answer = http.request(method, "/models", headers={HEADER: viewer.assertion("GET", "/models"), **asked})
+    assert answer.status_code == (200 if method == "GET" else 403)
+    assert [name for name in answer.headers if name.startswith("access-control-")] == []
