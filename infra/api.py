@@ -415,8 +415,9 @@ class Api(pulumi.ComponentResource):
             access_log_settings=aws.apigateway.StageAccessLogSettingsArgs(
                 destination_arn=access_log.arn, format=json.dumps(ACCESS_LOG, separators=(",", ":"))
             ),
-            # A stage with logs is refused until the account lets API Gateway write them.
-            opts=ResourceOptions(parent=self, depends_on=[account, execution_log]),
+            # A stage with logs is refused until the account lets API Gateway write them. Its certificate is the first one until
+            # `heartmapctl operate rotate certificates` gives it another, which stays.
+            opts=ResourceOptions(parent=self, depends_on=[account, execution_log], ignore_changes=["clientCertificateId"]),
         )
 
     def _log_group(self, purpose: str, log_group: Input[str]) -> aws.cloudwatch.LogGroup:

@@ -220,15 +220,29 @@ def certificates(stack: Stack, *, tell: Tell) -> list[Certificate]:
 
 
 def _client_certificate(stack: Stack) -> Certificate:
+    """The one that the engine made stays where it is, unused, or the next ``pulumi up --refresh`` would make another."""
     gateway = stack.client("apigateway")
     stage = {"restApiId": stack.output("rest_api_id"), "stageName": stack.output("stage_name")}
-    before = gateway.get_stage(**stage).get("clientCertificateId")
-    made = gateway.generate_client_certificate(description=stack.prefix)
+    before = gateway.get_client_certificate(clientCertificateId=gateway.get_stage(**stage)["clientCertificateId"])
+    made = gateway.generate_client_certificate(description=rotated_name(stack.name), tags=before.get("tags") or {})
     change = {"op": "replace", "path": "/clientCertificateId", "value": made["clientCertificateId"]}
     gateway.update_stage(**stage, patchOperations=[change])
-    if before:
-        gateway.delete_client_certificate(clientCertificateId=before)
+    if before.get("description") == rotated_name(stack.name):
+        gateway.delete_client_certificate(clientCertificateId=before["clientCertificateId"])
     return Certificate("API Gateway's client certificate", "rotated", _day(made.get("expirationDate")))
+
+
+def rotated_name(stack: str) -> str:
+    """The description of a client certificate that a rotation made. The stack does not know it: a teardown looks for it."""
+    return f"heartmap-{stack}, rotated"
+
+
+def forget_certificates(gateway: Any, stack: str) -> None:
+    """Remove what rotations made, once no stage has it any more. ``gateway`` is a client of API Gateway."""
+    for page in gateway.get_paginator("get_client_certificates").paginate():
+        for each in page["items"]:
+            if each.get("description") == rotated_name(stack):
+                gateway.delete_client_certificate(clientCertificateId=each["clientCertificateId"])
 
 
 def _balancer_certificate(acm: Any, arn: str) -> Certificate:

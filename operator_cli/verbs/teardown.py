@@ -46,6 +46,7 @@ def teardown(
     import boto3
 
     from operator_cli.errors import WrongUse
+    from operator_cli.operations import rotate
     from operator_cli.operations import teardown as tearing
 
     command = options.command(context, environment, as_json)
@@ -67,6 +68,7 @@ def teardown(
     _show_on(command.output.instruction, document)
     _confirm(confirm, decided.name)
     tearing.destroy(stack, decided, command.output.note)
+    rotate.forget_certificates(session.client("apigateway", region_name=region), command.name)
     command.output.result(
         document, lambda: command.output.text(f"{command.name} is gone; {len(decided.kept)} resources are kept.")
     )

@@ -123,7 +123,8 @@ def behind_a_gateway(stack: Deployed) -> None:
     gateway.put_method(restApiId=api, resourceId=root, httpMethod="GET", authorizationType="NONE")
     gateway.put_integration(restApiId=api, resourceId=root, httpMethod="GET", type="MOCK")
     deployment = gateway.create_deployment(restApiId=api)["id"]
-    made = gateway.generate_client_certificate(description=stack.prefix)["clientCertificateId"]
+    tags = {"project": "heartmap"}
+    made = gateway.generate_client_certificate(description=stack.prefix, tags=tags)["clientCertificateId"]
     gateway.create_stage(restApiId=api, stageName="live", deploymentId=deployment)
     change = {"op": "replace", "path": "/clientCertificateId", "value": made}
     gateway.update_stage(restApiId=api, stageName="live", patchOperations=[change])

@@ -65,8 +65,14 @@ STATE: dict[str, Any] = {
 
 
 def caller(account: str = ACCOUNT) -> Any:
-    client = SimpleNamespace(get_caller_identity=lambda: {"Account": account})
-    return SimpleNamespace(client=lambda *_, **__: client)
+    forgotten: list[str] = []
+    made = [{"clientCertificateId": name, "description": f"heartmap-dev{name}"} for name in ("", ", rotated")]
+    client = SimpleNamespace(
+        get_caller_identity=lambda: {"Account": account},
+        get_paginator=lambda _: SimpleNamespace(paginate=lambda: [{"items": made}]),
+        delete_client_certificate=lambda clientCertificateId: forgotten.append(clientCertificateId),
+    )
+    return SimpleNamespace(client=lambda *_, **__: client, forgotten=forgotten)
 
 
 def planned(state: dict[str, Any] = STATE, **differing: Any) -> teardown.Plan:
@@ -164,6 +170,7 @@ class Stack:
 
     def __init__(self, state: dict[str, Any] = STATE) -> None:
         self.state, self.asked, self.fails = state, None, False
+        self.session: Any = caller()
 
     def export_stack(self) -> Any:
         return SimpleNamespace(deployment=self.state)
@@ -208,7 +215,7 @@ def test_what_the_engine_could_not_destroy_is_no_success() -> None:
 def stack(monkeypatch: pytest.MonkeyPatch) -> Stack:
     made = Stack()
     monkeypatch.setattr("operator_cli.verbs.teardown._stack", lambda _: made)
-    monkeypatch.setattr("boto3.Session", lambda *_: caller())
+    monkeypatch.setattr("boto3.Session", lambda *_: made.session)
     monkeypatch.setattr(teardown, "amounts", lambda *_: ["Bucket uploads: 3 objects"])
     return made
 
@@ -234,9 +241,11 @@ def test_it_is_done_only_by_its_full_name_and_with_a_word_on_the_data(stack: Sta
     for wrong in ("yes", "heartmap-dev", f"heartmap-prod {ACCOUNT}"):
         assert run("--without-backup", "--confirm", wrong).exit_code == 1
     assert stack.asked is None
+    assert stack.session.forgotten == []
     done = run("--without-backup", "--confirm", f"heartmap-dev {ACCOUNT}")
     assert done.exit_code == 0, done.output
     assert stack.asked is not None
+    assert stack.session.forgotten == [", rotated"], "what a rotation made, and the engine knows nothing of"
     assert "Bucket uploads: 3 objects" in done.stderr, "what goes is said also where nobody asks"
 
 
