@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import json
 import os
 import re
 import shlex
@@ -165,6 +166,13 @@ def documented(words: str) -> str:
     return line
 
 
+def by_curl(running: Running, line: str, directory: Path) -> Any:
+    """What the page's curl prints, with the key that was told and the port that is free here."""
+    words = ["bash", "-euc", line.replace(":8000/", f":{running.port}/")]
+    done = subprocess.run(words, cwd=directory, env=os.environ | {"KEY": running.key}, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 def test_the_command_serves_api_and_worker_to_who_has_the_key(start: Any, small: Path) -> None:
     running = start(documented("HEARTMAP_ENVIRONMENT=local .venv/bin/python -m heartmap_service.development"))
     assert running.address == f"http://localhost:{running.port}"
@@ -179,6 +187,7 @@ def test_the_command_serves_api_and_worker_to_who_has_the_key(start: Any, small:
         assert running.call("GET", "/models", key=key).status_code == 401
     assert running.call("GET", "/models", headers={"Host": "evil.example"}).status_code == 421
     assert running.call("GET", "/models").json()["models"]
+    assert by_curl(running, documented("curl -H"), small.parent)["models"]
     # What a person needs a fresh sign-in for, and a program a signature, is not for this key.
     assert running.call("POST", "/config", json={"resolution": 0.5}).status_code == 403
     upload = running.call("POST", "/uploads", json={"name": "cells.h5ad", "bytes": small.stat().st_size}).json()
@@ -206,6 +215,7 @@ def test_with_certificates_it_is_uvicorn_with_tls(start: Any, tmp_path: Path) ->
     assert (
         running.call("GET", "/models", trust=ssl.create_default_context(cafile=tmp_path / "certificate.pem")).status_code == 200
     )
+    assert by_curl(running, documented("curl --cacert"), tmp_path)["models"]
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"http://localhost:{running.port}/models", timeout=10)
     assert not psutil.Process(running.process.pid).children()

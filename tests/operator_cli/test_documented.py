@@ -73,19 +73,14 @@ def in_a_page(text: str) -> Iterator[str]:
     for block in FENCED.findall(text):
         for line in LINE.findall(block.replace("\\\n", " ")):
             yield line
-    yield from (line for line in SUBSTITUTED.findall(text))
-    for line in INLINE.findall(FENCED.sub("", text)):
-        yield " ".join(line.split())
+    # What is cut short in a sentence is none to type.
+    for line in (*SUBSTITUTED.findall(text), *INLINE.findall(FENCED.sub("", text))):
+        if "…" not in line and "..." not in line:
+            yield " ".join(line.split())
 
 
 EXAMPLES = [(verb, line.strip()) for verb, command in VERBS.items() for line in EXAMPLE.findall(command.help or "")]
-WRITTEN = [
-    (page.relative_to(PROJECT), line.strip())
-    for page in PAGES
-    for line in in_a_page(page.read_text())
-    # What is cut short is none to type.
-    if "…" not in line and "..." not in line
-]
+WRITTEN = [(page.relative_to(PROJECT), line.strip()) for page in PAGES for line in in_a_page(page.read_text())]
 
 
 @pytest.mark.parametrize("verb", VERBS)
