@@ -80,7 +80,7 @@ class SelfSignedCertificate(pulumi.ComponentResource):
         self.register_outputs({"arn": self.arn})
 
 
-def self_signed(host: str, days: int = SELF_SIGNED_DAYS) -> tuple[str, str]:
+def self_signed(host: str, days: float = SELF_SIGNED_DAYS) -> tuple[str, str]:
     """A new certificate for ``host`` that is good for so many days, and its P-256 key, both PEM.
 
     It is its own authority: API Gateway asks for a root that may sign certificates, even where not for a known one.

@@ -1,7 +1,8 @@
 """Runs a deployed Lambda function as Lambda does: from its zip, in its own process, with its deployed environment and limits.
 
-One execution environment at a time: calls wait for one another, where Lambda would start more environments. A crash or a time-out
-ends the environment, and the next call starts a fresh one. What Lambda also bounds and this does not: memory.
+One execution environment at a time: calls wait for one another, where Lambda would start more environments. As many as are
+reserved may be under way or wait; one more is throttled. A crash or a time-out ends the environment, and the next call starts a
+fresh one. What Lambda also bounds and this does not: memory.
 """
 
 import asyncio
@@ -41,6 +42,10 @@ CODE_BYTES = 250 * 1024 * 1024
 LOG_LINE_BYTES = 256 * 1024
 
 
+THROTTLED = "Error: Rate Exceeded."
+"""What the log of a throttled call says. Lambda has a metric for that alone."""
+
+
 class FunctionUnusable(Exception):
     """The deployed function cannot be run here. The text says why."""
 
@@ -61,9 +66,14 @@ class FunctionTimedOut(Exception):
     """The handler took longer than the deployed time-out."""
 
 
+class FunctionThrottled(Exception):
+    """More calls at once than may be."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """A deployed function. ``timeout`` is in seconds, ``memory`` in MB, ``code`` the directory that holds the unpacked zip."""
+    """A deployed function. ``timeout`` is in seconds, ``memory`` in MB, ``code`` the directory that holds the unpacked zip.
+    ``concurrency`` is how many calls there may be at once; None: no limit of its own."""
 
     name: str
     arn: str
@@ -75,6 +85,7 @@ class Function:
     log_group: str
     log_stream: str
     code: Path
+    concurrency: int | None = None
 
 
 def read_function(name: str, directory: Path, client: Any) -> Function:
@@ -108,6 +119,7 @@ def read_function(name: str, directory: Path, client: Any) -> Function:
         log_group=settings.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{settings['FunctionName']}",
         log_stream=f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{secrets.token_hex(16)}",
         code=code,
+        concurrency=deployed.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
     )
 
 
@@ -166,6 +178,7 @@ class LambdaRuntime:
         self._log = log
         self._lock = asyncio.Lock()
         self._environment: _Environment | None = None
+        self._calls = 0
 
     async def start(self) -> None:
         """Starts an execution environment ahead of the first call. Raises FunctionCrashed when the code refuses to start."""
@@ -173,8 +186,18 @@ class LambdaRuntime:
             await self._ready()
 
     async def invoke(self, event: dict[str, Any]) -> Any:
-        """What the handler returns. Raises FunctionError, FunctionCrashed or FunctionTimedOut."""
-        request_id = str(uuid.uuid4())
+        """What the handler returns. Raises FunctionError, FunctionCrashed, FunctionTimedOut or FunctionThrottled."""
+        request_id, most = str(uuid.uuid4()), self._function.concurrency
+        if most is not None and self._calls >= most:
+            self._log(f"RequestId: {request_id} {THROTTLED}")
+            raise FunctionThrottled
+        self._calls += 1
+        try:
+            return await self._call(request_id, event)
+        finally:
+            self._calls -= 1
+
+    async def _call(self, request_id: str, event: dict[str, Any]) -> Any:
         async with self._lock:
             environment = await self._ready()
             try:

@@ -2,23 +2,29 @@
 
 What is counted in logs, by the deployed metric filters, is what CloudWatch would count. The metrics of API Gateway, of AWS WAF,
 of the load balancer and of Lambda are made of what the edge and the functions' runtimes log. How long a queue is, how old its
-work, how many tasks answer and how long certificates last is known for now alone, and taken to be so all the time.
+work, how many tasks answer their health checks and how long certificates last is known for now alone, and taken to be so all the
+time. Of a moment that is still to come, what is recorded by now is all; but what a schedule calls goes on being called.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import ssl
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import httpx
+
 from lambda_authorizer.access_policy import RULES, SERVICE
 from local_cloud import alarms as cloudwatch
-from local_cloud import filter_pattern
+from local_cloud import filter_pattern, scheduler
 from local_cloud.alarms import BAND_DAYS, DAY, MINUTE, Alarm, History, Metric
 from local_cloud.edge import waf_log
+from local_cloud.lambda_runtime import THROTTLED
 
 Lines = Mapping[str, Sequence[tuple[float, str]]]
 """The lines of each log group, with their moments in seconds since the epoch."""
@@ -56,23 +62,29 @@ def deployed_alarms(cloudwatch_client: Any) -> list[Alarm]:
     return [cloudwatch.read(alarm) for alarm in found if any(":sns:" in action for action in alarm.get("AlarmActions", []))]
 
 
-def look(client: Callable[[str], Any], outputs: Mapping[str, Any], at: float) -> tuple[list[Alarm], History]:
+def look(
+    client: Callable[[str], Any], outputs: Mapping[str, Any], at: float, only: Collection[str] = ()
+) -> tuple[list[Alarm], History]:
     """The alarms of a local environment, and all that is known of their metrics at a moment.
 
     Args:
         client: gives a boto3 client of the emulated AWS for a service.
         outputs: the outputs of the stack.
+        only: the names of the alarms that are wanted; all when there are none.
 
     Raises Unmeasured and cloudwatch.Unreadable.
     """
-    alarms, history = deployed_alarms(client("cloudwatch")), History()
+    found, history = deployed_alarms(client("cloudwatch")), History()
+    alarms = [alarm for alarm in found if not only or alarm.name in only]
     logs = read_logs(client, outputs, at - BAND_DAYS * DAY, at)
     filters = [
         one for page in client("logs").get_paginator("describe_metric_filters").paginate() for one in page["metricFilters"]
     ]
-    counted(filters, logs.lines, history)
-    counts = {Metric(each["metricNamespace"], each["metricName"]) for one in filters for each in one["metricTransformations"]}
-    left = logged({alarm.metric for alarm in alarms} - counts, logs, history)
+    wanted = {alarm.metric for alarm in alarms}
+    counted([one for one in filters if wanted.intersection(_metrics(one))], logs.lines, history)
+    left = logged(wanted.difference(*map(_metrics, filters)), logs, history)
+    if at > (now := time.time()):
+        scheduled(client, now, at, history)
     for alarm in alarms:
         if alarm.metric in left and (value := standing(alarm.metric, client, outputs, at)) is not None:
             lasting(alarm, value, history, at)
@@ -110,6 +122,11 @@ def counted(filters: Iterable[Mapping[str, Any]], lines: Lines, history: History
             history.add(metric, [(moment, float(transformation["metricValue"])) for moment in moments])
 
 
+def _metrics(one: Mapping[str, Any]) -> list[Metric]:
+    """What a metric filter counts."""
+    return [Metric(each["metricNamespace"], each["metricName"]) for each in one["metricTransformations"]]
+
+
 def _matches(matcher: filter_pattern.Matcher, line: str) -> bool:
     try:
         record = json.loads(line)
@@ -137,6 +154,14 @@ def _requests(wanted: Callable[[dict[str, Any]], bool]) -> Counter:
     return lambda logs, _: [(moment, 1.0) for moment, request in logs.requests if wanted(request)]
 
 
+def _of_each_request(counts: Callable[[str], bool]) -> Counter:
+    """1 or 0 of each request, by its status, so that the average is a rate.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html
+    """
+    return lambda logs, _: [(moment, float(counts(request["status"]))) for moment, request in logs.requests]
+
+
 def _is_of_service(request: Mapping[str, Any]) -> bool:
     rule = RULES.get((request["method"], request["route"]))
     return rule is not None and rule.answered_by == SERVICE
@@ -160,8 +185,8 @@ def _blocked(logs: Logs, _dimensions: dict[str, str]) -> Points:
 
 _LOGGED: Mapping[tuple[str, str], Counter] = {
     ("AWS/ApiGateway", "Count"): lambda logs, _: [(moment, 1.0) for moment, _request in logs.requests],
-    ("AWS/ApiGateway", "4XXError"): _requests(lambda request: request["status"].startswith("4")),
-    ("AWS/ApiGateway", "5XXError"): _requests(lambda request: _is_fault(request["status"])),
+    ("AWS/ApiGateway", "4XXError"): _of_each_request(lambda status: status.startswith("4")),
+    ("AWS/ApiGateway", "5XXError"): _of_each_request(_is_fault),
     ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count"): _requests(
         lambda request: _is_of_service(request) and _is_fault(request["integration_status"])
     ),
@@ -172,9 +197,17 @@ _LOGGED: Mapping[tuple[str, str], Counter] = {
     # Each call of a function that is not the authorizer leaves one record, and the sealer's are seals.
     ("AWS/Lambda", "Invocations"): _lines_of_function(lambda line: line.startswith('{"event":"seal"')),
     ("AWS/Lambda", "Errors"): _lines_of_function(lambda line: any(fault in line for fault in FAULTS)),
-    # One execution environment at a time: calls wait for each other here.
-    ("AWS/Lambda", "Throttles"): lambda _logs, _dimensions: [],
+    ("AWS/Lambda", "Throttles"): _lines_of_function(lambda line: line.endswith(THROTTLED)),
 }
+
+
+def scheduled(client: Callable[[str], Any], begin: float, end: float, history: History) -> None:
+    """Count the calls that schedules will make between two moments, if all stays as it is now. Raises Uninterpretable."""
+    for call in scheduler.calls(client("events"), client("lambda")):
+        function = call.function_arn.rpartition(":")[2]
+        metric = Metric("AWS/Lambda", "Invocations", frozenset({("FunctionName", function)}))
+        moments = range(int(begin + call.every), int(end), int(call.every))
+        history.add(metric, [(moment, 1.0) for moment in moments])
 
 
 def standing(metric: Metric, client: Callable[[str], Any], outputs: Mapping[str, Any], at: float) -> float | None:
@@ -216,11 +249,25 @@ def _oldest_work(place: _Place, _dimensions: dict[str, str]) -> float:
 
 def _tasks(healthy: bool) -> Callable[[_Place, dict[str, str]], float]:
     def measure(place: _Place, _dimensions: dict[str, str]) -> float:
-        group = place.outputs["target_group_arn"]
-        targets = place.client("elbv2").describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
-        return float(sum((target["TargetHealth"]["State"] == "healthy") == healthy for target in targets))
+        elb, arn = place.client("elbv2"), place.outputs["target_group_arn"]
+        (group,) = elb.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"]
+        targets = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        return float(sum(_answers(group, target["Target"]) == healthy for target in targets))
 
     return measure
+
+
+def _answers(group: Mapping[str, Any], target: Mapping[str, Any]) -> bool:
+    """Whether a target answers the health check of its group, which nobody else makes here."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # A load balancer trusts any certificate of a target.
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    url = f"{group['HealthCheckProtocol'].lower()}://{target['Id']}:{target['Port']}{group['HealthCheckPath']}"
+    try:
+        with httpx.Client(verify=context, trust_env=False, timeout=group["HealthCheckTimeoutSeconds"]) as http:
+            return str(http.get(url).status_code) == group["Matcher"]["HttpCode"]
+    except httpx.HTTPError:
+        return False
 
 
 def _days_left(place: _Place, dimensions: dict[str, str]) -> float | None:

@@ -25,6 +25,7 @@ from local_cloud.edge.interpret import Uninterpretable, require
 from local_cloud.lambda_runtime import (
     FunctionCrashed,
     FunctionError,
+    FunctionThrottled,
     FunctionTimedOut,
     FunctionUnusable,
     LambdaRuntime,
@@ -124,7 +125,7 @@ async def run(call: Call, state: Path, *, once: bool) -> bool:
             try:
                 await runtime.invoke(call.event())
                 succeeded = True
-            except (FunctionError, FunctionCrashed, FunctionTimedOut):
+            except (FunctionError, FunctionCrashed, FunctionThrottled, FunctionTimedOut):
                 succeeded = False
                 _log.warning("the scheduled function failed", function=name, rule=call.rule, log_group=function.log_group)
             if once:
@@ -139,6 +140,9 @@ async def schedule(state: Path, *, once: bool) -> bool:
     """Runs all rules beside one another. Raises Uninterpretable, FunctionUnusable, LogGroupMissing and botocore's errors."""
     found = calls(deployed.client("events"), deployed.client("lambda"))
     _log.info("scheduled", rules=[call.rule for call in found])
+    if not found and not once:
+        # Where every rule is switched off, nothing has ended: whoever switches one on starts this anew.
+        await asyncio.Event().wait()
     return all(await asyncio.gather(*(run(call, state, once=once) for call in found)))
 
 

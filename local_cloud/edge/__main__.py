@@ -44,7 +44,7 @@ async def running_edge(state: Path, port: int) -> AsyncIterator[Edge]:
             runtimes[arn] = await _runtime(arn, arn.rsplit(":", 1)[-1], state, stack)
         groups = {}
         for key in {(each.load_balancer_arn, each.port) for each in integrations if isinstance(each, Integration)}:
-            groups[key] = targets.read(*key, deployed.client("elbv2"))
+            groups[key] = targets.read(*key, deployed.client)
             await groups[key].refresh()
             watching = asyncio.create_task(groups[key].watch())
             stack.callback(watching.cancel)

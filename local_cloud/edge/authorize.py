@@ -13,7 +13,7 @@ from local_cloud.edge.exchange import Exchange
 from local_cloud.edge.gateway_responses import Refused
 from local_cloud.edge.policy import Decision, InvalidAnswer, decide
 from local_cloud.edge.rest_api import Authorizer, Method
-from local_cloud.lambda_runtime import FunctionCrashed, FunctionError, FunctionTimedOut, LambdaRuntime
+from local_cloud.lambda_runtime import FunctionCrashed, FunctionError, FunctionThrottled, FunctionTimedOut, LambdaRuntime
 
 UNAUTHORIZED = "Unauthorized"
 """The one exception text that means 401."""
@@ -43,7 +43,7 @@ async def _ask(exchange: Exchange, method: Method, runtime: LambdaRuntime) -> De
         return decide(await runtime.invoke(event), event["methodArn"])
     except FunctionError as error:
         raise Refused("UNAUTHORIZED" if str(error) == UNAUTHORIZED else "AUTHORIZER_FAILURE") from None
-    except (FunctionCrashed, FunctionTimedOut):
+    except (FunctionCrashed, FunctionThrottled, FunctionTimedOut):
         raise Refused("AUTHORIZER_FAILURE") from None
     except InvalidAnswer:
         raise Refused("AUTHORIZER_CONFIGURATION_ERROR") from None

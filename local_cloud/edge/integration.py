@@ -67,6 +67,8 @@ async def forward(
 async def _send(
     exchange: Exchange, integration: Integration, body: bytes, group: TargetGroup, client: httpx.AsyncClient
 ) -> Answer:
+    if group.has_expired:
+        raise Refused("INTEGRATION_FAILURE")
     tried: list[Target] = []
     while target := group.next(tried) or await _fresh(group, tried):
         tried.append(target)

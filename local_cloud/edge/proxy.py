@@ -15,7 +15,7 @@ from local_cloud.edge.exchange import Exchange, Headers
 from local_cloud.edge.gateway_responses import Answer, Refused
 from local_cloud.edge.integration import PAYLOAD_BYTES, REMAPPED, is_binary
 from local_cloud.edge.rest_api import FunctionIntegration, Method
-from local_cloud.lambda_runtime import FunctionCrashed, FunctionError, FunctionTimedOut, LambdaRuntime
+from local_cloud.lambda_runtime import FunctionCrashed, FunctionError, FunctionThrottled, FunctionTimedOut, LambdaRuntime
 
 _log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ async def invoke(
             answer = _answer(exchange, await runtime.invoke(_event(exchange, method, body)))
     except TimeoutError:
         raise Refused("INTEGRATION_TIMEOUT") from None
-    except (FunctionError, FunctionCrashed, FunctionTimedOut, _MalformedError) as error:
+    except (FunctionError, FunctionCrashed, FunctionThrottled, FunctionTimedOut, _MalformedError) as error:
         _log.warning("the function gives no answer", request_id=exchange.request_id, error=type(error).__name__)
         raise Refused("INTEGRATION_FAILURE") from None
     finally:

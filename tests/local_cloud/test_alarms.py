@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from infra.change_alarms import CHANGE_ALARMS
 from lambda_authorizer.audit_fields import open_line
-from local_cloud import metrics
+from local_cloud import metrics, scheduler
 from local_cloud.alarms import (
     ALARM,
     DAY,
@@ -30,8 +34,10 @@ from local_cloud.alarms import (
     read,
     state,
 )
+from local_cloud.lambda_runtime import THROTTLED
 from local_cloud.metrics import Logs, Unmeasured
 from local_cloud.provider.cloudwatch import MetricAlarm
+from local_cloud.scheduler import Call
 from posture.plan import Plan, plan_of
 
 TOPIC = "arn:aws:Topic/alarms"
@@ -229,6 +235,7 @@ LINES: dict[str, tuple[str, str]] = {
     "api-deployment": (ACCESS, request(500)),
     "service-5xx": (ACCESS, request(503)),
     "balancer-5xx": (ACCESS, request(502, answered=False, error="INTEGRATION_FAILURE")),
+    "authorizer-limit": (of_function("authorizer"), f"RequestId: 2f1 {THROTTLED}"),
     "blocked-burst": (WAF, json.dumps({"action": "BLOCK"})),
     **{
         f"{purpose}-errors": (of_function(purpose), "[ERROR] ClientError: it failed")
@@ -264,7 +271,6 @@ VALUES = {
     "dead-letters": 1.0,
     "balancer-expiry": 20.0,
     "api-expiry": 20.0,
-    "authorizer-limit": 1.0,
 }
 GOOD = {"no-healthy-hosts": 2.0, "balancer-expiry": 60.0, "api-expiry": 60.0}
 OTHERWISE = {"sealing-stopped", "traffic-anomaly", "refusals-anomaly"}
@@ -366,8 +372,71 @@ def test_each_service_measures_its_own() -> None:
         of_function("keys"): [(6, record("keys", action="list")), (7, "2f1 Task timed out after 10.00 seconds")],
     }
     found = seen(lines)
-    counts = {name: len(found.values(metric, 0, 10)) for name, metric in alarms.items()}
+    counts = {name: sum(found.values(metric, 0, 10)) for name, metric in alarms.items()}
     assert counts == {"api-5xx": 4, "service-5xx": 1, "balancer-5xx": 1, "keys-errors": 1}
+    # Of what does not happen there are values as well: it is usual that there are none.
+    assert len(found.values(alarms["api-5xx"], 0, 10)) == 5
+
+
+@pytest.fixture
+def health() -> Iterator[tuple[dict[str, Any], HTTPServer]]:
+    """A target group with a target that answers 200, and the target's server."""
+
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/healthz" else 404)
+            self.end_headers()
+
+        def log_message(self, format: str, *_: Any) -> None: ...  # noqa: A002  # the base class's name
+
+    server = HTTPServer(("127.0.0.1", 0), Healthy)
+    Thread(target=server.serve_forever, daemon=True).start()
+    group = {
+        "HealthCheckProtocol": "HTTP",
+        "HealthCheckPath": "/healthz",
+        "HealthCheckTimeoutSeconds": 1,
+        "Matcher": {"HttpCode": "200"},
+    }
+    yield group, server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("path", "answers", "healthy"),
+    [("/healthz", True, 1.0), ("/elsewhere", True, 0.0), ("/healthz", False, 0.0)],
+    ids=["healthy", "wrong status", "no answer"],
+)
+def test_a_target_is_healthy_that_answers_its_health_check(
+    health: tuple[dict[str, Any], HTTPServer], path: str, answers: bool, healthy: float
+) -> None:
+    group, server = health
+    if not answers:
+        # The connection is taken, and nothing comes.
+        server.shutdown()
+    elb = SimpleNamespace(
+        describe_target_groups=lambda **_: {"TargetGroups": [group | {"HealthCheckPath": path}]},
+        describe_target_health=lambda **_: {
+            "TargetHealthDescriptions": [{"Target": {"Id": "127.0.0.1", "Port": server.server_port}}]
+        },
+    )
+    measured = {
+        name: metrics.standing(Metric("AWS/ApplicationELB", name), lambda _: elb, {"target_group_arn": ""}, 0)
+        for name in ("HealthyHostCount", "UnHealthyHostCount")
+    }
+    assert measured == {"HealthyHostCount": healthy, "UnHealthyHostCount": 1 - healthy}
+
+
+def test_what_a_schedule_calls_goes_on_being_called_and_what_none_calls_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = ALARMS["sealing-stopped"]
+    function = dict(one.metric.dimensions)["FunctionName"]
+    call = Call("r", "", 5 * MINUTE, f"arn:aws:lambda:us-east-1:123456789012:function:{function}", None)
+    for enabled, expected in (([call], OK), ([], ALARM)):
+        found = History()
+        found.add(one.metric, [(T0, 1.0)])
+        monkeypatch.setattr(scheduler, "calls", lambda *_, enabled=enabled: enabled)
+        metrics.scheduled(lambda _: None, T0, T0 + HOUR, found)
+        assert state(one, found, T0 + HOUR) == expected
 
 
 def test_of_a_metric_of_which_nothing_is_known_nothing_is_made_up() -> None:

@@ -17,6 +17,9 @@ import httpx
 import psutil
 import pytest
 
+from infra.certificates import self_signed
+from local_cloud.alarms import DAY
+
 MB = 1024 * 1024
 BLOCKED_ADDRESS, BUSY_ADDRESS = "127.0.0.9", "127.0.0.8"
 INSPECTED_BYTES = 64 * 1024
@@ -664,6 +667,27 @@ def test_targets_come_and_go_while_the_edge_runs(
     finally:
         elb.register_targets(TargetGroupArn=group, Targets=[good])
         elb.deregister_targets(TargetGroupArn=group, Targets=[gone])
+
+
+def test_a_load_balancer_whose_certificate_has_expired_gets_nothing(
+    client: Callable, edge: SimpleNamespace, poll: Callable
+) -> None:
+    acm, elb = edge.site.aws("acm"), edge.site.aws("elbv2")
+    (listener,) = elb.describe_listeners(LoadBalancerArn=edge.site.balancer)["Listeners"]
+
+    def put(days: float) -> None:
+        certificate, key = self_signed("service.internal", days)
+        arn = listener["Certificates"][0]["CertificateArn"]
+        acm.import_certificate(CertificateArn=arn, Certificate=certificate.encode(), PrivateKey=key.encode())
+
+    # ACM takes none that has expired already.
+    put(2 / DAY)
+    try:
+        assert client("GET", "/echo").status_code == 200
+        poll(lambda: client("GET", "/echo").status_code == 502)
+    finally:
+        put(1)
+    poll(lambda: client("GET", "/echo").status_code == 200)
 
 
 # What is written down

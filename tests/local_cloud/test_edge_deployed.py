@@ -27,7 +27,7 @@ def read(site: Any) -> rest_api.RestApi:
     waf.read(site.stage_arn, site.aws("wafv2"))
     for method in api.methods:
         if isinstance(method.integration, rest_api.Integration):
-            targets.read(method.integration.load_balancer_arn, method.integration.port, site.aws("elbv2"))
+            targets.read(method.integration.load_balancer_arn, method.integration.port, site.aws)
     return api
 
 

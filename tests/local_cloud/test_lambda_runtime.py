@@ -11,7 +11,15 @@ import psutil
 import pytest
 
 from local_cloud import lambda_runtime
-from local_cloud.lambda_runtime import FunctionCrashed, FunctionError, FunctionTimedOut, FunctionUnusable, LambdaRuntime
+from local_cloud.lambda_runtime import (
+    THROTTLED,
+    FunctionCrashed,
+    FunctionError,
+    FunctionThrottled,
+    FunctionTimedOut,
+    FunctionUnusable,
+    LambdaRuntime,
+)
 from local_cloud.log_shipper import LogShipper
 
 pytestmark = pytest.mark.usefixtures("local_environment")
@@ -266,3 +274,17 @@ def test_lines_reach_the_log_group_and_the_file_in_order(aws: Callable, tmp_path
 def _events(logs, group: str) -> list[dict]:
     pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
     return [event for page in pages for event in page["events"]]
+
+
+async def test_more_calls_at_once_than_are_reserved_are_throttled(deploy: Callable, aws: Callable, tmp_path: Path) -> None:
+    name, lines = deploy().name, []
+    aws("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=2)
+    host = LambdaRuntime(lambda_runtime.read_function(name, tmp_path / "reserved", aws("lambda")), lines.append)
+    try:
+        ended = await asyncio.gather(*(host.invoke({"do": "slow echo"}) for _ in range(3)), return_exceptions=True)
+        assert [type(one) for one in ended] == [dict, dict, FunctionThrottled]
+        assert [line.endswith(THROTTLED) for line in lines if line != "started"] == [True]
+        # Those that are over make room.
+        assert await host.invoke({})
+    finally:
+        await host.stop()
