@@ -48,7 +48,7 @@ def prepare(session: "boto3.Session", environment: str, reason: str, minutes: in
     if not REASON.fullmatch(reason):
         raise WrongUse(
             "The reason is to be a sentence of 10 to 256 letters, digits, spaces and _ . : / = + - @.",
-            next_step="Say what happened, such as: --reason 'all administrators lost their phones, ticket OPS-12'",
+            next_step="Say what happened, such as: --reason 'all administrators lost their phones: ticket OPS-12'",
         )
     _, partition, _, _, account, resource = _caller(session).split(":", 5)
     kind, _, path = resource.partition("/")

@@ -28,7 +28,7 @@ def break_glass(
     It takes the access key of an IAM user that heartmap:break_glass_users names, and that user's second factor.
 
     \b
-    heartmapctl operate break-glass --environment prod --reason "all administrators lost their phones, OPS-12"
+    heartmapctl operate break-glass --environment prod --reason "all administrators lost their phones: OPS-12"
     """
     import boto3
 

@@ -70,7 +70,7 @@ def caller(account: str = ACCOUNT) -> Any:
     client = SimpleNamespace(
         get_caller_identity=lambda: {"Account": account},
         get_paginator=lambda _: SimpleNamespace(paginate=lambda: [{"items": made}]),
-        delete_client_certificate=lambda clientCertificateId: forgotten.append(clientCertificateId),
+        delete_client_certificate=lambda **asked: forgotten.append(asked["clientCertificateId"]),
     )
     return SimpleNamespace(client=lambda *_, **__: client, forgotten=forgotten)
 
