@@ -26,6 +26,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from local_cloud import moto_fixes
 from local_cloud.attempts import Attempts
+from local_cloud.moto_trail import Trails
 from local_cloud.signatures import Signatures
 
 HOST = "127.0.0.1"
@@ -52,7 +53,7 @@ def make_moto_server(port: int) -> BaseWSGIServer:
     """A server on 127.0.0.1, not yet serving; port 0 takes a free one. Raises OSError (busy port) or moto_fixes.FixDoesNotFit."""
     moto_fixes.apply()
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request would fill the disk
-    app = Signatures(Attempts(DomainDispatcherApplication(create_app)))
+    app = Signatures(Attempts(Trails(DomainDispatcherApplication(create_app))))
     return make_server(HOST, port, app, threaded=True, request_handler=MotoRequestHandler)
 
 

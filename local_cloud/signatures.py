@@ -26,7 +26,7 @@ QUESTION_BYTES = 64 * 1024
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
-class _Signer(NamedTuple):
+class Signer(NamedTuple):
     """A principal with what it signs with. ``limits`` are policies that have to allow a call as well."""
 
     secret: str
@@ -76,12 +76,17 @@ def _signature(secret: str, scope: str, to_sign: str) -> str:
     return hmac.new(key, to_sign.encode(), "sha256").hexdigest()
 
 
-def _signers(key_id: str) -> Iterator[_Signer]:
+def signer_of(key_id: str) -> Signer | None:
+    """Who signs with a key; None where IAM has no such key, or its session has ended."""
+    return next(_signers(key_id), None)
+
+
+def _signers(key_id: str) -> Iterator[Signer]:
     yield from _sessions(key_id)
     yield from _users(key_id)
 
 
-def _sessions(key_id: str) -> Iterator[_Signer]:
+def _sessions(key_id: str) -> Iterator[Signer]:
     """Sessions of roles that exist, until they end."""
     for _, partitions in list(sts_backends.items()):
         for session in [session for backend in list(partitions.values()) for session in backend.assumed_roles]:
@@ -91,7 +96,7 @@ def _sessions(key_id: str) -> Iterator[_Signer]:
             role = next((role for role in list(roles) if role.arn == session.role_arn), None)
             if role is None:
                 continue
-            yield _Signer(
+            yield Signer(
                 secret=session.secret_access_key,
                 token=session.session_token,
                 arn=session.arn,
@@ -102,7 +107,7 @@ def _sessions(key_id: str) -> Iterator[_Signer]:
             )
 
 
-def _users(key_id: str) -> Iterator[_Signer]:
+def _users(key_id: str) -> Iterator[Signer]:
     """Users with an active key."""
     for account, partitions in list(iam_backends.items()):
         for backend in list(partitions.values()):
@@ -111,7 +116,7 @@ def _users(key_id: str) -> Iterator[_Signer]:
                 if key is None:
                     continue
                 groups = [group for group in list(backend.groups.values()) if user in group.users]
-                yield _Signer(
+                yield Signer(
                     secret=key.secret_access_key,
                     token=None,
                     arn=user.arn,

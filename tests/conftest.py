@@ -25,7 +25,18 @@ gc.disable()
 
 # Made once in a process: what each session of the AWS SDK would read of its services, what each client of httpx reads of the
 # certificate authorities, and the commands that each run of heartmapctl puts together from its functions.
-JSONFileLoader.load_file = staticmethod(functools.cache(JSONFileLoader().load_file))
+_read_file = functools.cache(JSONFileLoader().load_file)
+
+
+def _load_file(self: JSONFileLoader, file_path: str) -> Any:
+    """What is in a file, with paths of operations of its own: each client of S3 changes those of its model."""
+    model = _read_file(file_path)
+    if "operations" not in (model or {}):
+        return model
+    return {**model, "operations": {name: {**one, "http": dict(one["http"])} for name, one in model["operations"].items()}}
+
+
+JSONFileLoader.load_file = _load_file
 httpx_transports.create_ssl_context = functools.cache(create_ssl_context)  # pyright: ignore[reportPrivateImportUsage]
 typer_testing._get_command = functools.cache(get_command)  # pyright: ignore[reportPrivateImportUsage]
 
