@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help local local-down test lint bench docs pictures lock posture prove secrets hooks clean
+.PHONY: help local local-down test lint bench docs pictures lock posture prove claims secrets hooks clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -88,6 +88,9 @@ posture: .venv/.installed $(SCANNERS) $(PAGE) ## what the scanners, the audits a
 
 prove: .venv/.installed ## prove that what is deployed is isolated: dev and prod in an emulated AWS, or EXPORT=file of `pulumi stack export`
 	@$(BIN)/python -W ignore -m posture.proof $(if $(EXPORT),'$(EXPORT)')
+
+claims: .venv/.installed ## take each control away, in a copy, and see its tests turn red; ROWS="T1 T2" for some. Minutes
+	@$(BIN)/python -m tests.docs.breakages $(ROWS)
 
 # Kinds that make noise and find nothing here: words like "password" in code, addresses, services that nobody has here.
 NO_SECRETS := Keyword IPPublic Cloudant IbmCloudIam IbmCosHmac Softlayer Artifactory \

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.breakages.__main__ import not_green, not_red
+from tests.docs.breakages.table import Breakage, Edit, load
+from tests.docs.breakages.verdict import verdict
 from tests.docs.markdown import PROJECT, page
 
 PAGES = ("docs/threat-model.md", "docs/heartmap-checklist.md")
 REFERENCE = re.compile(r"(tests/[\w/]+\.py)::(test_\w+)")
 SKIP = re.compile(r"\bpytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+# They need an environment or the engine: `make claims` runs the others alone.
+DEPLOYED = ("tests/e2e/", "tests/engine/")
+BREAKAGES = load()
 
 
 def references(text: str) -> list[tuple[str, str]]:
@@ -102,3 +109,82 @@ def test_a_test_that_runs_is_seen_as_one() -> None:
     assert not skipped(
         ast.parse("pytestmark = pytest.mark.e2e\n@pytest.mark.parametrize('skip', [1])\ndef test_it(): ..."), "test_it"
     )
+
+
+def rows_of(name: str) -> dict[str, list[str]]:
+    """A page's rows by their number, and the tests that each names."""
+    return {
+        row[0]: [f"{path}::{test}" for path, test in references(row[-1])]
+        for row in page(name).rows()
+        if re.fullmatch(r"[A-Z]+\d+", row[0])
+    }
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda one: f"{one.row}-{Path(one.edits[0].file).stem}")
+def test_a_breakage_can_be_made_and_turns_tests_of_its_row_red(breakage: Breakage) -> None:
+    for edit in breakage.edits:
+        edit.applied(PROJECT)
+    named = next((rows[breakage.row] for name in PAGES if breakage.row in (rows := rows_of(name))), [])
+    assert breakage.functions
+    assert [test for test in breakage.functions if test not in named or test.startswith(DEPLOYED)] == []
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Edit(file="tests/docs/nowhere.py", text="a", instead="b"),
+        Edit(file="Makefile", text="no such text anywhere", instead=""),
+        Edit(file="Makefile", text="make", instead="build"),
+        Edit(file="Makefile", text=".DEFAULT_GOAL := help", instead=".DEFAULT_GOAL := help"),
+        Edit(file="__main__.py", text="import", instead="important"),
+    ],
+    ids=lambda edit: edit.text,
+)
+def test_an_edit_that_does_not_fit_is_refused(edit: Edit) -> None:
+    with pytest.raises(ValueError, match=re.escape(edit.file)):
+        edit.applied(PROJECT)
+
+
+ONE, OTHER = "tests/test_a.py::test_one", "tests/test_a.py::test_other"
+BROKEN = Breakage(row="T1", edits=(), tests=(ONE, OTHER), raises=("KeyError",))
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "problems"),
+    [
+        ([(ONE, "red"), (OTHER, "red")], 0),
+        ([(f"{ONE}[a]", "passed"), (f"{ONE}[b]", "red"), (OTHER, "KeyError")], 0),
+        ([(ONE, "red"), (OTHER, "passed")], 1),
+        ([(ONE, "passed"), (OTHER, "passed")], 2),
+        ([(ONE, "red"), (OTHER, "ImportError")], 1),
+        ([(ONE, "red"), (OTHER, "skipped")], 1),
+        ([("tests/test_a.py", "not collected")], 3),
+        ([("infra", "imported from outside of the copy"), (ONE, "red"), (OTHER, "red")], 1),
+        ([], 2),
+    ],
+)
+def test_red_is_what_each_named_test_refuses_itself(verdicts: list[tuple[str, str]], problems: int) -> None:
+    assert len(not_red(BROKEN, verdicts)) == problems
+
+
+@pytest.mark.parametrize(
+    "verdicts", [[(ONE, "red"), (OTHER, "passed")], [(ONE, "passed")], [(ONE, "skipped"), (OTHER, "passed")]]
+)
+def test_green_is_that_every_test_ran_and_passed(verdicts: list[tuple[str, str]]) -> None:
+    assert not_green([ONE, OTHER], verdicts)
+    assert not not_green([ONE, OTHER], [(f"{ONE}[a]", "passed"), (OTHER, "passed")])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (AssertionError("assert 1 == 2"), "red"),
+        (pytest.fail.Exception("DID NOT RAISE"), "red"),
+        (pytest.fail.Exception("Timeout >180.0s"), "Failed"),
+        (ImportError("no module"), "ImportError"),
+        (ExceptionGroup("two", [AssertionError(), AssertionError()]), "red"),
+        (ExceptionGroup("two", [AssertionError(), TypeError()]), "TypeError"),
+    ],
+)
+def test_an_assertion_is_told_from_an_error(error: BaseException, said: str) -> None:
+    assert verdict(error) == said
