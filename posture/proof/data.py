@@ -1,6 +1,7 @@
 """Entry by IAM: no policy of a bucket, key, queue, topic, secret, function, role or API lets anybody in; TLS everywhere."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import z3
 
@@ -8,7 +9,7 @@ from posture.proof import specification as spec
 from posture.proof.exported import NotUnderstood, Resource, Stack
 from posture.proof.findings import Counterexample
 from posture.proof.logic import all_of, any_of, none_of
-from posture.proof.outsiders import KINDS, outside
+from posture.proof.outsiders import KINDS, Outside, outside
 from posture.proof.policies import Condition, Statement, read
 from posture.proof.requests import ACTION, RESOURCE, SERVICE, TLS, Request, allowed, applies
 from posture.proof.solving import Solver
@@ -92,19 +93,25 @@ def _permission(resource: Resource) -> Statement:
     )
 
 
+@dataclass(frozen=True)
+class _Entering:
+    """The situation of who comes from outside, and is no service that takes a role without a source."""
+
+    outside: Outside
+
+    def __call__(self, request: Request) -> Iterator[z3.BoolRef]:
+        yield from self.outside(request)
+        # Roles are taken by AWS's services for whoever may pass them, which is proved of the roles themselves.
+        trusts = request.like(ACTION, "sts:*")
+        yield from (none_of(all_of(trusts, request.equal(SERVICE, name))) for name in spec.NO_SOURCE)
+
+
 def nobody_is_let_in(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
     """No policy allows a request from outside."""
+    entering = _Entering(outside(stack))
     for statements in policies(stack):
         for kind in KINDS:
-            request = Request(kind)
-
-            def situation(request: Request) -> Iterator[z3.BoolRef]:
-                yield from outside(stack, request)
-                # Roles are taken by AWS's services for whoever may pass them, which is proved of the roles themselves.
-                trusts = request.like(ACTION, "sts:*")
-                yield from (none_of(all_of(trusts, request.equal(SERVICE, name))) for name in spec.NO_SOURCE)
-
-            for statement, example in allowed(statements, request, situation, solver):
+            for statement, example in allowed(statements, Request(kind), entering, solver):
                 path = (spec.OUTSIDE, statement.place)
                 yield Counterexample("entry", statement.title, "it lets in who is not of this account", path, example)
 
@@ -115,7 +122,9 @@ def nothing_without_tls(stack: Stack, solver: Solver) -> Iterator[Counterexample
         for resource in stack.of(type_):
             policy = _beside(stack, resource, beside, key)
             statements = read(policy, "policy") if policy else []
-            example = _without_tls(statements, resource, actions, solver)
+            premises = ("without TLS", tuple(statements), resource.arn, actions)
+            about = (statements, resource.arn, actions, solver)
+            example = solver.concluded(premises, lambda about=about: _without_tls(*about))
             if example is not None:
                 offender = policy.title if policy else resource.title
                 yield Counterexample(
@@ -123,12 +132,12 @@ def nothing_without_tls(stack: Stack, solver: Solver) -> Iterator[Counterexample
                 )
 
 
-def _without_tls(statements: Sequence[Statement], resource: Resource, actions: str, solver: Solver) -> dict[str, str] | None:
+def _without_tls(statements: Sequence[Statement], arn: str, actions: str, solver: Solver) -> dict[str, str] | None:
     request = Request("aws")
     refused = any_of(*(applies(one, request) for one in statements if not one.allow))
-    within = [request.equal(RESOURCE, resource.arn)]
+    within = [request.equal(RESOURCE, arn)]
     if actions == "s3:*":
-        within.append(request.like(RESOURCE, f"{resource.arn}/?*"))
+        within.append(request.like(RESOURCE, f"{arn}/?*"))
     wanted = [none_of(refused), any_of(*within), request.like(ACTION, actions), request.is_value(TLS, "false")]
     model = solver.find([*wanted, *request.closed()])
     return request.example(model) if model is not None else None

@@ -1,6 +1,7 @@
 """Leaving by IAM: through the endpoints nobody else's credentials work, and nothing of anybody else is reached."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import z3
 
@@ -52,21 +53,30 @@ def check(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
         yield from _bound(stack, endpoint, region, solver)
 
 
-def _bound(stack: Stack, endpoint: Resource, region: str, solver: Solver) -> Iterator[Counterexample]:
-    statements = parse(endpoint.title, endpoint.get("policy") or _DEFAULT)
+@dataclass(frozen=True)
+class _Beyond:
+    """The situation of who is not of this account, or calls what is not, but for the image's layers and what is named."""
 
-    def situation(request: Request) -> Iterator[z3.BoolRef]:
-        ours = request.is_value(ACCOUNT, stack.account) if request.kind == "aws" else z3.BoolVal(False)
-        layers = spec.IMAGE_LAYERS.format(partition=stack.partition).replace("prod-*-", f"prod-{region}-")
-        read = [all_of(request.equal(ACTION, "s3:getobject"), request.like(RESOURCE, layers))]
+    account: str
+    layers: str
+    imported: tuple[str, ...]
+
+    def __call__(self, request: Request) -> Iterator[z3.BoolRef]:
+        ours = request.is_value(ACCOUNT, self.account) if request.kind == "aws" else z3.BoolVal(False)
+        read = [all_of(request.equal(ACTION, "s3:getobject"), request.like(RESOURCE, self.layers))]
         reading = all_of(ours, request.equal(ACTION, *_READS))
-        read += [all_of(reading, request.like(RESOURCE, resource)) for resource in imported(statements)]
-        within = all_of(ours, request.is_value(RESOURCE_ACCOUNT, stack.account))
+        read += [all_of(reading, request.like(RESOURCE, resource)) for resource in self.imported]
+        within = all_of(ours, request.is_value(RESOURCE_ACCOUNT, self.account))
         yield none_of(within, *read)
         if request.kind == "anonymous":
             yield implies(request.present(ACCOUNT), request.equal(ACCOUNT, "anonymous"))
 
+
+def _bound(stack: Stack, endpoint: Resource, region: str, solver: Solver) -> Iterator[Counterexample]:
+    statements = parse(endpoint.title, endpoint.get("policy") or _DEFAULT)
+    layers = spec.IMAGE_LAYERS.format(partition=stack.partition).replace("prod-*-", f"prod-{region}-")
+    beyond = _Beyond(stack.account, layers, tuple(sorted(imported(statements))))
     for kind in _KINDS:
-        for statement, example in allowed(statements, Request(kind), situation, solver):
+        for statement, example in allowed(statements, Request(kind), beyond, solver):
             what = "it lets what is not of this account be reached, or with credentials that are not"
             yield Counterexample("leaving", statement.title, what, ("a task", endpoint.title, "another account"), example)

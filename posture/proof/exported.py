@@ -1,7 +1,7 @@
 """The engine's export of a stack: resources as they were deployed. What is not understood is an error, never skipped."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,28 +96,35 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def _resources(deployment: Mapping[str, Any]) -> Iterator[Resource]:
-    for one in deployment.get("resources") or []:
-        inputs, outputs = _plain(one.get("inputs") or {}), _plain(one.get("outputs") or {})
-        yield Resource(one["urn"], one["type"], str(one.get("id", "")), {**inputs, **outputs}, inputs)
+def resource(one: Mapping[str, Any]) -> Resource:
+    """A resource as the export has it. Raises KeyError, TypeError or AttributeError for what is none."""
+    inputs, outputs = _plain(one.get("inputs") or {}), _plain(one.get("outputs") or {})
+    return Resource(one["urn"], one["type"], str(one.get("id", "")), {**inputs, **outputs}, inputs)
+
+
+_ADVICE = "make it with `pulumi stack export > file`"
 
 
 def parse(text: str) -> Stack:
     """The stack in the text that ``pulumi stack export`` writes. Raises NotUnderstood."""
-    advice = "make it with `pulumi stack export > file`"
     try:
         deployment = json.loads(text)["deployment"]
-        resources = tuple(_resources(deployment))
+        resources = tuple(map(resource, deployment.get("resources") or []))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise NotUnderstood(f"this is no export of a stack: {advice}") from None
+        raise NotUnderstood(f"this is no export of a stack: {_ADVICE}") from None
     if deployment.get("pending_operations"):
         raise NotUnderstood("the last update was interrupted: run `pulumi refresh`, then export again")
+    return stack_of(resources)
+
+
+def stack_of(resources: tuple[Resource, ...]) -> Stack:
+    """The stack that resources make. Raises NotUnderstood."""
     by_type: dict[str, list[Resource]] = {}
-    for resource in resources:
-        by_type.setdefault(resource.type, []).append(resource)
+    for one in resources:
+        by_type.setdefault(one.type, []).append(one)
     roles = by_type.get("aws:iam/role:Role", [])
     if not roles:
-        raise NotUnderstood(f"the export has no role, so that its account is not known; {advice} after `pulumi up`")
+        raise NotUnderstood(f"the export has no role, so that its account is not known; {_ADVICE} after `pulumi up`")
     parts = roles[0].arn.split(":")
     name = roles[0].urn.split("::")[0].removeprefix("urn:pulumi:")
     return Stack(name, resources, parts[_PLACE_OF_ACCOUNT], parts[1], by_type)

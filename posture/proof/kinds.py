@@ -64,6 +64,13 @@ READ: dict[str, str] = {
     "ec2/vpcEndpoint:VpcEndpoint": (
         "policy privateDnsEnabled routeTableIds securityGroupIds serviceName subnetIds vpcEndpointType vpcId"
     ),
+    "ec2clientvpn/authorizationRule:AuthorizationRule": "accessGroupId authorizeAllGroups clientVpnEndpointId targetNetworkCidr",
+    "ec2clientvpn/endpoint:Endpoint": (
+        "authenticationOptions clientCidrBlock clientLoginBannerOptions connectionLogOptions disconnectOnSessionTimeout "
+        "dnsServers securityGroupIds selfServicePortal serverCertificateArn sessionTimeoutHours splitTunnel transportProtocol "
+        "vpcId vpnPort"
+    ),
+    "ec2clientvpn/networkAssociation:NetworkAssociation": "clientVpnEndpointId subnetId",
     "ecr/repositoryPolicy:RepositoryPolicy": "policy repository",
     "ecs/service:Service": (
         "alarms availabilityZoneRebalancing cluster deploymentCircuitBreaker deploymentMaximumPercent "
@@ -138,6 +145,7 @@ OPENING: dict[str, tuple[str, str]] = {
     "ec2/vpnGateway:VpnGateway": ("entry", "joins the network to another"),
     "ec2transitgateway/vpcAttachment:VpcAttachment": ("entry", "joins the network to others"),
     "ec2/vpcEndpointService:VpcEndpointService": ("entry", "offers a load balancer to other accounts"),
+    "ec2clientvpn/route:Route": ("leaving", "leads clients of the VPN beyond the network"),
     "lambda/functionUrl:FunctionUrl": ("entry", "makes a function answer beside the API"),
     "s3/bucketAcl:BucketAcl": ("entry", "opens a bucket beside its policy"),
     "s3/accessPoint:AccessPoint": ("entry", "opens a bucket beside its policy"),

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from posture.proof.exported import parse
+from posture.proof.assumptions import NOTHING, Assumed
+from posture.proof.exported import resource, stack_of
 from posture.proof.proving import counterexamples
 from posture.proof.solving import Solver
 
@@ -39,11 +40,12 @@ def _resources(export: Export) -> list[dict[str, Any]]:
 
 
 def find(export: Export, title: str) -> dict[str, Any]:
-    """The resource of a title: ``BucketPolicy/audit``. Raises NoSuchPlaceError."""
+    """The resource of a title, ``BucketPolicy/audit``: a copy in its place, for exports share theirs. Raises NoSuchPlaceError."""
     kind, name = title.split("/", 1)
-    for one in _resources(export):
+    for place, one in enumerate(_resources(export)):
         if one["type"].startswith("aws:") and one["type"].rsplit(":", 1)[-1] == kind and one["urn"].rsplit("::", 1)[-1] == name:
-            return one
+            _resources(export)[place] = copied = copy.deepcopy(one)
+            return copied
     raise NoSuchPlaceError(title)
 
 
@@ -749,11 +751,17 @@ UNDERSTOOD = (
 MUTATIONS = (*ENTRY, *LEAVING, *RIGHTS, *METHODS, *UNDERSTOOD)
 
 
-def unnoticed(text: str, mutations: Sequence[Mutation] = MUTATIONS) -> Iterator[str]:
-    """The mutations of an export that its proof does not refuse by the right property, with the right place named."""
+def unnoticed(text: str, mutations: Sequence[Mutation] = MUTATIONS, assumed: Assumed = NOTHING) -> Iterator[str]:
+    """The mutations of an export that its proof does not refuse by the right property, with the right place named.
+
+    One solver for all: it concludes anew what follows from what was changed, and remembers the rest.
+    """
+    solver, export = Solver(), json.loads(text)
+    known = {id(one): resource(one) for one in _resources(export)}
     for mutation in mutations:
-        export = json.loads(text)
-        mutation.change(export)
-        found = counterexamples(parse(json.dumps(export)), Solver())
+        changed = {"deployment": {"resources": [*_resources(export)]}}
+        mutation.change(changed)
+        stack = stack_of(tuple(known.get(id(one)) or resource(one) for one in _resources(changed)))
+        found = counterexamples(stack, solver, assumed)
         if not any(one.property == mutation.property and one.offender.startswith(mutation.offender) for one in found):
             yield f"{mutation.name}: {mutation.property} is not refused for {mutation.offender}"

@@ -5,16 +5,18 @@ and where the routes lead. A packet's peer is any of 2^128 addresses; whoever ha
 """
 
 import ipaddress
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import z3
 
 from posture.proof import specification as spec
+from posture.proof.assumptions import Assumed
 from posture.proof.exported import Resource, Stack
 from posture.proof.findings import Counterexample
 from posture.proof.logic import chosen, none_of
-from posture.proof.nodes import Node, nodes
+from posture.proof.nodes import Node, groups_of, nodes
 from posture.proof.packets import Packet, Rule, rule_of, rules_within, within
 from posture.proof.packets import acl_entries as entries_of
 from posture.proof.paths import path_to
@@ -29,23 +31,22 @@ def rules(stack: Stack) -> list[Rule]:
     for kind, ingress in (("Ingress", True), ("Egress", False)):
         type_ = f"vpc/securityGroup{kind}Rule:SecurityGroup{kind}Rule"
         found += [rule_of(resource, ingress=ingress) for resource in stack.of(type_)]
-        for type_ in ("ec2/securityGroup:SecurityGroup", "ec2/defaultSecurityGroup:DefaultSecurityGroup"):
-            for group in stack.of(type_):
-                found += rules_within(group, ingress=ingress)
+        for group in groups_of(stack):
+            found += rules_within(group, ingress=ingress)
     return found
 
 
 class Flows:
     """What the rules let by between the nodes, and what of that is not in the specification."""
 
-    def __init__(self, stack: Stack, solver: Solver) -> None:
-        self.nodes, self.solver, self._stack = nodes(stack), solver, stack
+    def __init__(self, stack: Stack, assumed: Assumed, solver: Solver) -> None:
+        self.nodes, self.solver, self._stack, self._assumed = nodes(stack, assumed), solver, stack, assumed
         self._rules = rules(stack)
         self._prefix_lists = {
             endpoint.get("prefixListId"): endpoint.text("serviceName").rsplit(".", 1)[-1]
             for endpoint in stack.of("ec2/vpcEndpoint:VpcEndpoint")
             if endpoint.get("vpcEndpointType") == "Gateway"
-        }
+        } | dict(assumed.lists)
 
     def edges(self) -> set[tuple[str, str]]:
         """Who may call whom as far as the callee's groups say, strangers included."""
@@ -60,16 +61,22 @@ class Flows:
         for node in self.nodes:
             for rule in self._of(node, ingress=ingress):
                 for peer in self._peers(rule):
-                    packet = Packet()
-                    meant = self._meant(packet, node.name, peer, ingress)
-                    wanted = [rule.of_protocol(packet), none_of(meant)]
-                    if rule.networks:
-                        wanted.append(rule.of_networks(packet))
-                    model = self.solver.find(wanted)
-                    if model is not None:
-                        shown = packet.example(model)
-                        # Where a rule names no address, that of the example says nothing.
-                        yield node, peer, rule, shown if rule.networks else {**shown, "peer": ""}
+                    about = (rule, peer, node.name, ingress)
+                    example = self.solver.concluded(("stray", *about), lambda about=about: self._stray(*about))
+                    if example is not None:
+                        yield node, peer, rule, example
+
+    def _stray(self, rule: Rule, peer: str, node: str, ingress: bool) -> Mapping[str, str] | None:
+        packet = Packet()
+        wanted = [rule.of_protocol(packet), none_of(self._meant(packet, node, peer, ingress))]
+        if rule.networks:
+            wanted.append(rule.of_networks(packet))
+        model = self.solver.find(wanted)
+        if model is None:
+            return None
+        shown = packet.example(model)
+        # Where a rule names no address, that of the example says nothing.
+        return shown if rule.networks else {**shown, "peer": ""}
 
     def _of(self, node: Node, *, ingress: bool) -> list[Rule]:
         return [rule for rule in self._rules if rule.ingress == ingress and rule.group_id in node.groups]
@@ -80,15 +87,11 @@ class Flows:
             return [f"the service {self._prefix_lists.get(rule.prefix_list, rule.prefix_list)}"]
         if not rule.peer_group:
             return [spec.OUTSIDE]
-        if not any(one.id == rule.peer_group for one in self._groups()):
+        if rule.peer_group in self._assumed.groups:
+            return [spec.ENDPOINTS]
+        if not any(one.id == rule.peer_group for one in groups_of(self._stack)):
             return [f"the security group {rule.peer_group} of somebody else"]
         return sorted({node.name for node in self.nodes if rule.peer_group in node.groups})
-
-    def _groups(self) -> list[Resource]:
-        return [
-            *self._stack.of("ec2/securityGroup:SecurityGroup"),
-            *self._stack.of("ec2/defaultSecurityGroup:DefaultSecurityGroup"),
-        ]
 
     @staticmethod
     def _meant(packet: Packet, node: str, peer: str, ingress: bool) -> z3.BoolRef:
@@ -127,8 +130,8 @@ def nothing_is_public(stack: Stack, flows: Flows) -> Iterator[Counterexample]:
 
 
 def subnets_in_use(stack: Stack, flows: Flows) -> Iterator[tuple[Resource | None, str]]:
-    """The subnets that nodes are in, with their ids; None for one that is not in the export."""
-    for subnet in sorted({subnet for node in flows.nodes for subnet in node.subnets}):
+    """The subnets of the stack's network that nodes are in, with their ids; None for one that is not in the export."""
+    for subnet in sorted({subnet for node in flows.nodes if node.in_own_network for subnet in node.subnets}):
         yield stack.one("ec2/subnet:Subnet", "id", subnet), subnet
 
 
@@ -149,7 +152,10 @@ def lists_keep(stack: Stack, flows: Flows, solver: Solver) -> Iterator[Counterex
             ("ingress", "entry", spec.ANSWER_PORTS),
             ("egress", "leaving", (spec.HTTPS, spec.HTTPS)),
         ):
-            found = _stray_entry(acl, direction, meant, _own_networks(stack), solver)
+            own = _own_networks(stack)
+            premises = ("list", acl.title, json.dumps(acl.list(direction)), direction, meant, *own)
+            about = (acl, direction, meant, own, solver)
+            found = solver.concluded(premises, lambda about=about: _stray_entry(*about))
             if found:
                 number, example = found
                 ways = (spec.OUTSIDE, name) if direction == "ingress" else (name, spec.OUTSIDE)
@@ -214,9 +220,9 @@ def _destination(route: Mapping[str, Any]) -> str:
     return next((str(route[key]) for key in keys if route.get(key)), "any address")
 
 
-def check(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
-    """All layers."""
-    flows = Flows(stack, solver)
+def check(stack: Stack, assumed: Assumed, solver: Solver) -> Iterator[Counterexample]:
+    """All layers; in a network that is assumed, those that are in the export."""
+    flows = Flows(stack, assumed, solver)
     yield from groups_admit(flows)
     yield from groups_let_go(flows)
     yield from nothing_is_public(stack, flows)

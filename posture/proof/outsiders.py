@@ -1,6 +1,7 @@
 """Who is outside: whoever is of another account or of none, an AWS service that acts for one, an identity provider."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import z3
 
@@ -15,46 +16,52 @@ KINDS: tuple[Kind, ...] = ("aws", "anonymous", "service", "federated")
 _CONTEXT = "kms:encryptioncontext:aws:"
 
 
-def own_arns(stack: Stack) -> str:
-    """The pattern of ARNs that name the account."""
-    return f"arn:*:*:*:{stack.account}:*"
+def own_arns(account: str) -> str:
+    """The pattern of ARNs that name an account."""
+    return f"arn:*:*:*:{account}:*"
 
 
-def outside(stack: Stack, request: Request) -> Iterator[z3.BoolRef]:
-    """The constraints that make a request one from outside, on something of this account."""
-    yield implies(request.present(RESOURCE_ACCOUNT), request.equal(RESOURCE_ACCOUNT, stack.account))
-    if request.kind == "aws":
-        yield from _of_another_account(stack, request)
-    elif request.kind == "anonymous":
-        yield none_of(request.present(ARN))
-        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalaccount
-        yield implies(request.present(ACCOUNT), request.equal(ACCOUNT, "anonymous"))
+@dataclass(frozen=True)
+class Outside:
+    """The situation of a request from outside, on something of this account. ``buckets`` are the ARNs that name no account."""
+
+    account: str
+    buckets: tuple[str, ...]
+
+    def __call__(self, request: Request) -> Iterator[z3.BoolRef]:
+        """The constraints."""
+        yield implies(request.present(RESOURCE_ACCOUNT), request.equal(RESOURCE_ACCOUNT, self.account))
+        if request.kind == "aws":
+            yield from self._of_another_account(request)
+        elif request.kind == "anonymous":
+            yield none_of(request.present(ARN))
+            # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalaccount
+            yield implies(request.present(ACCOUNT), request.equal(ACCOUNT, "anonymous"))
+            yield request.is_value(BY_SERVICE, "false")
+        elif request.kind == "service":
+            yield from self._for_another_account(request)
+        if request.kind != "service":
+            # AWS sets them in calls of its services alone.
+            yield none_of(request.present(SOURCE_ACCOUNT), request.present(SOURCE_ARN))
+
+    def _of_another_account(self, request: Request) -> Iterator[z3.BoolRef]:
+        other = none_of(request.equal(ACCOUNT, self.account))
+        yield all_of(request.present(ACCOUNT), request.like(ACCOUNT, "?" * 12), other)
+        yield all_of(request.present(ARN), request.like(ARN, "arn:*:*::*:*"), none_of(request.like(ARN, own_arns(self.account))))
         yield request.is_value(BY_SERVICE, "false")
-    elif request.kind == "service":
-        yield from _for_another_account(stack, request)
-    if request.kind != "service":
-        # AWS sets them in calls of its services alone.
-        yield none_of(request.present(SOURCE_ACCOUNT), request.present(SOURCE_ARN))
+
+    def _for_another_account(self, request: Request) -> Iterator[z3.BoolRef]:
+        yield all_of(none_of(request.present(ACCOUNT)), none_of(request.present(ARN)))
+        yield request.is_value(BY_SERVICE, "true")
+        yield implies(request.present(SOURCE_ACCOUNT), none_of(request.equal(SOURCE_ACCOUNT, self.account)))
+        for key in (SOURCE_ARN, *(key for key in request.attributes if key.startswith(_CONTEXT))):
+            ours = any_of(request.like(key, own_arns(self.account)), request.equal(key, *self.buckets))
+            yield implies(request.present(key), none_of(ours))
+        for service, where in spec.WRITES_UNDER.items():
+            under = request.like(RESOURCE, where.format(account=self.account))
+            yield implies(request.equal(SERVICE, service), none_of(under))
 
 
-def _of_another_account(stack: Stack, request: Request) -> Iterator[z3.BoolRef]:
-    yield all_of(request.present(ACCOUNT), request.like(ACCOUNT, "?" * 12), none_of(request.equal(ACCOUNT, stack.account)))
-    yield all_of(request.present(ARN), request.like(ARN, "arn:*:*::*:*"), none_of(request.like(ARN, own_arns(stack))))
-    yield request.is_value(BY_SERVICE, "false")
-
-
-def _for_another_account(stack: Stack, request: Request) -> Iterator[z3.BoolRef]:
-    yield all_of(none_of(request.present(ACCOUNT)), none_of(request.present(ARN)))
-    yield request.is_value(BY_SERVICE, "true")
-    yield implies(request.present(SOURCE_ACCOUNT), none_of(request.equal(SOURCE_ACCOUNT, stack.account)))
-    for key in (SOURCE_ARN, *(key for key in request.attributes if key.startswith(_CONTEXT))):
-        ours = any_of(request.like(key, own_arns(stack)), request.equal(key, *_unaccounted(stack)))
-        yield implies(request.present(key), none_of(ours))
-    for service, where in spec.WRITES_UNDER.items():
-        under = request.like(RESOURCE, where.format(account=stack.account))
-        yield implies(request.equal(SERVICE, service), none_of(under))
-
-
-def _unaccounted(stack: Stack) -> list[str]:
-    """The ARNs of the stack that name no account: those of buckets."""
-    return [bucket.arn for bucket in stack.of("s3/bucket:Bucket")]
+def outside(stack: Stack) -> Outside:
+    """Whoever is outside of a stack's account."""
+    return Outside(stack.account, tuple(bucket.arn for bucket in stack.of("s3/bucket:Bucket")))

@@ -7,8 +7,13 @@ from posture.proof import specification as spec
 
 API_DOOR = "API (web ACL, authorizer)"
 SESSIONS = "Session Manager (IAM)"
+VPN_DOOR = "Client VPN (certificate or identity provider)"
 # The ways in that are meant. The rest of the way is what security groups admit.
-DOORS = {(spec.OUTSIDE, API_DOOR), (API_DOOR, spec.LINK), (spec.OUTSIDE, SESSIONS), (SESSIONS, spec.BASTION)}
+DOORS = {
+    *((spec.OUTSIDE, API_DOOR), (API_DOOR, spec.LINK)),
+    *((spec.OUTSIDE, SESSIONS), (SESSIONS, spec.BASTION)),
+    *((spec.OUTSIDE, VPN_DOOR), (VPN_DOOR, spec.VPN)),
+}
 
 
 def path_to(target: str, edges: Collection[tuple[str, str]], through: tuple[str, str]) -> tuple[str, ...]:

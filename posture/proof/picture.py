@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from html import escape
 
 from posture.proof import specification as spec
+from posture.proof.assumptions import Assumed
 from posture.proof.exported import Stack
 from posture.proof.network import Flows
-from posture.proof.paths import API_DOOR, SESSIONS
+from posture.proof.paths import API_DOOR, SESSIONS, VPN_DOOR
 from posture.proof.solving import Solver
 
 WIDTH, HEIGHT = 1180, 560
@@ -57,6 +58,8 @@ def _boxes(stack: Stack, names: set[str]) -> dict[str, _Box]:
         spec.OUTSIDE: _Box(20, 160, 140, "Outside", ("every address,", "every principal")),
         API_DOOR: _Box(212, 152, 168, "API", (f"{methods} methods:", "authorizer or IAM,", "web ACL, TLS 1.2 or newer")),
         SESSIONS: _Box(212, 352, 168, "Session Manager", ("IAM, recorded",)),
+        VPN_DOOR: _Box(212, 272, 168, "Client VPN", ("certificate or sign-in",)),
+        spec.VPN: _Box(440, 266, 110, "VPN clients"),
         FUNCTIONS: _Box(440, 36, 190, f"{functions} functions", ("called by this API and this", "account's own services")),
         spec.LINK: _Box(440, 170, 110, "VPC link"),
         spec.BALANCER: _Box(600, 170, 120, "Load balancer", ("internal, HTTPS",)),
@@ -68,14 +71,18 @@ def _boxes(stack: Stack, names: set[str]) -> dict[str, _Box]:
         DYNAMODB: _Box(960, 244, 180, "DynamoDB", ("tables of this account",)),
         SERVICES: _Box(960, 345, 180, "AWS services", (", ".join(services[:half]), ", ".join(services[half:]))),
     }
-    always = {spec.OUTSIDE, API_DOOR, FUNCTIONS, S3, DYNAMODB, SERVICES}
-    there = names | always | ({SESSIONS} if spec.BASTION in names else set())
+    always = {spec.OUTSIDE, API_DOOR, FUNCTIONS, spec.ENDPOINTS, S3, DYNAMODB, SERVICES}
+    there = names | always | {door for door, behind in _DOORS.items() if behind in names}
     return {name: box for name, box in found.items() if name in there}
 
+
+_DOORS = {SESSIONS: spec.BASTION, VPN_DOOR: spec.VPN}
 
 # How lines go that are not straight from the right side of one box to the left side of another.
 _WAYS = {
     (spec.OUTSIDE, SESSIONS): "M90 222 V372 H212",
+    (spec.OUTSIDE, VPN_DOOR): "M110 222 V290 H212",
+    (spec.VPN, spec.BALANCER): "M550 278 H620 V216",
     (API_DOOR, FUNCTIONS): "M300 152 V64 H440",
     (spec.BASTION, spec.BALANCER): "M495 360 V290 H640 V216",
     (spec.BASTION, spec.ENDPOINTS): "M550 372 H770",
@@ -90,14 +97,15 @@ _WAYS = {
 }
 
 
-def _flows(stack: Stack, boxes: dict[str, _Box]) -> Iterator[tuple[str, str, str]]:
+def _flows(flows: Flows, boxes: dict[str, _Box]) -> Iterator[tuple[str, str, str]]:
     """Who calls whom, and the port, as far as the export says; what is not meant has been refused before."""
     yield (spec.OUTSIDE, API_DOOR, "443")
     yield (API_DOOR, FUNCTIONS, "IAM")
     yield (API_DOOR, spec.LINK, "443")
-    if SESSIONS in boxes:
-        yield from ((spec.OUTSIDE, SESSIONS, ""), (SESSIONS, spec.BASTION, ""))
-    for peer, node in sorted(Flows(stack, Solver()).edges()):
+    for door, behind in _DOORS.items():
+        if door in boxes:
+            yield from ((spec.OUTSIDE, door, ""), (door, behind, ""))
+    for peer, node in sorted(flows.edges()):
         if (peer, node) in spec.FLOWS:
             yield peer, node, str(spec.FLOWS[peer, node])
     for node, services in spec.GATEWAYS.items():
@@ -116,11 +124,11 @@ def _line(one: str, other: str, label: str, boxes: dict[str, _Box]) -> str:
     return f'<path class="flow" d="M{x} {y} H{until}"/>{text}'
 
 
-def draw(stack: Stack) -> str:
+def draw(stack: Stack, assumed: Assumed) -> str:
     """The picture, the same for the same stack."""
-    names = {node.name for node in Flows(stack, Solver()).nodes}
-    boxes = _boxes(stack, names)
-    lines = [_line(one, other, label, boxes) for one, other, label in _flows(stack, boxes)]
+    flows = Flows(stack, assumed, Solver())
+    boxes = _boxes(stack, {node.name for node in flows.nodes})
+    lines = [_line(one, other, label, boxes) for one, other, label in _flows(flows, boxes)]
     network = ", ".join(vpc.text("cidrBlock") for vpc in stack.of("ec2/vpc:Vpc"))
     frames = (
         '<rect class="frame" x="420" y="128" width="470" height="330" rx="8"/>'

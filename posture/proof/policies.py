@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -62,9 +63,14 @@ def parse(place: str, policy: Any) -> list[Statement]:
     """The statements of a policy, text or object. Raises NotUnderstood for what is no policy, or has parts that are not known."""
     if isinstance(policy, Secret) or not policy:
         raise NotUnderstood(f"{place}: its policy is not in the export, or encrypted there")
+    return [*_parsed(place, policy if isinstance(policy, str) else json.dumps(policy))]
+
+
+# Each is read for several questions.
+@functools.lru_cache(maxsize=4096)
+def _parsed(place: str, text: str) -> tuple[Statement, ...]:
     try:
-        document = json.loads(policy) if isinstance(policy, str) else policy
-        return [_statement(place, one) for one in listed(document["Statement"])]
+        return tuple(_statement(place, one) for one in listed(json.loads(text)["Statement"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise NotUnderstood(f"{place}: its policy is not written as IAM's grammar says") from None
 

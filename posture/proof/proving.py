@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from posture.proof import data, endpoints, gateway, kinds, network, rights
+from posture.proof import assumptions, clients, data, endpoints, gateway, kinds, network, rights, taking
+from posture.proof.assumptions import NOTHING, Assumed
 from posture.proof.exported import NotUnderstood, Stack
 from posture.proof.findings import Counterexample
 from posture.proof.solving import Solver
@@ -15,6 +16,7 @@ class Proof:
     """What was found: nothing, when the properties hold. ``rules`` counts rules, statements and methods that were read."""
 
     stack: Stack
+    assumed: Assumed
     counterexamples: tuple[Counterexample, ...]
     rules: int
     queries: int
@@ -29,31 +31,34 @@ def _rules(stack: Stack) -> int:
 
 
 # Those that take least time come first.
-_CHECKS: tuple[Callable[[Stack, Solver], Iterable[Counterexample]], ...] = (
-    lambda stack, _: kinds.check(stack),
-    lambda stack, _: gateway.check(stack),
+_CHECKS: tuple[Callable[[Stack, Assumed, Solver], Iterable[Counterexample]], ...] = (
+    lambda stack, assumed, _: assumptions.check(stack, assumed),
+    lambda stack, *_: kinds.check(stack),
+    lambda stack, *_: gateway.check(stack),
+    lambda stack, assumed, _: clients.check(stack, assumed),
     network.check,
-    endpoints.check,
-    rights.check,
-    data.check,
+    lambda stack, _, solver: endpoints.check(stack, solver),
+    lambda stack, _, solver: rights.check(stack, solver),
+    lambda stack, _, solver: taking.check(stack, solver),
+    lambda stack, _, solver: data.check(stack, solver),
 )
 
 
-def counterexamples(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
+def counterexamples(stack: Stack, solver: Solver, assumed: Assumed = NOTHING) -> Iterator[Counterexample]:
     """Everything that breaks a property, one after the other. What is not understood breaks ``understood``."""
     for check in _CHECKS:
         try:
-            yield from check(stack, solver)
+            yield from check(stack, assumed, solver)
         except NotUnderstood as error:
             yield Counterexample("understood", stack.name, str(error))
 
 
-def prove(stack: Stack) -> Proof:
+def prove(stack: Stack, assumed: Assumed = NOTHING) -> Proof:
     """Prove every property, or find what breaks it."""
     began, solver = time.monotonic(), Solver()
-    found = tuple(counterexamples(stack, solver))
+    found = tuple(counterexamples(stack, solver, assumed))
     try:
         rules = _rules(stack)
     except NotUnderstood:
         rules = 0
-    return Proof(stack, found, rules, solver.queries, time.monotonic() - began)
+    return Proof(stack, assumed, found, rules, solver.queries, time.monotonic() - began)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from posture.proof import endpoints
+from posture.proof import assumptions, endpoints, taking
 from posture.proof import specification as spec
 from posture.proof.findings import PROPERTIES, Counterexample
 from posture.proof.proving import Proof
@@ -23,6 +23,8 @@ def lines(proof: Proof) -> Iterator[str]:
         yield f"{' ' * _WIDTH}{number} {'REFUSED' if broken else 'proved '} {meaning}"
         for one in broken:
             yield from _counterexample(one)
+    yield from (f"{' ' * _WIDTH}meant: {line}" for line in taking.told(stack))
+    yield from (f"{' ' * _WIDTH}assumed, and not proved: {line}" for line in assumptions.told(proof.assumed))
     read = [name for name in endpoints.named_beside(stack) if not fnmatchcase(name, spec.IMAGE_LAYERS.format(partition="*"))]
     if read:
         yield f"{' ' * _WIDTH}named to be read beside this account: {', '.join(read)}"

@@ -6,8 +6,9 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 """
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol
 
 import z3
 
@@ -19,8 +20,18 @@ from posture.proof.solving import Solver
 from posture.proof.wildcards import Language, classes, matches, tokens
 
 Kind = Literal["aws", "anonymous", "service", "federated"]
-Situation = Callable[["Request"], Iterable[z3.BoolRef]]
-"""The constraints that make a request one of those that are asked about. Called once the statements have named their keys."""
+
+
+class Situation(Protocol):
+    """The constraints that make a request one of those that are asked about. Called once the statements have named their keys.
+
+    It can be hashed, and two that are equal give the same constraints.
+    """
+
+    def __call__(self, request: "Request") -> Iterable[z3.BoolRef]: ...
+
+    def __hash__(self) -> int: ...
+
 
 ACTION, RESOURCE, SERVICE = "action", "resource", "service principal"
 ACCOUNT, ARN, BY_SERVICE = "aws:principalaccount", "aws:principalarn", "aws:principalisawsservice"
@@ -32,13 +43,17 @@ _EQUAL = {"StringEquals", "StringNotEquals"}
 _LIKE = {"StringLike", "StringNotLike"}
 _ARN_LIKE = {"ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"}
 _ADDRESS = {"IpAddress", "NotIpAddress"}
-_NEGATED = {"StringNotEquals", "StringNotLike", "ArnNotEquals", "ArnNotLike", "NotIpAddress"}
-_LEFT_OPEN = {"StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", "BinaryEquals"} | {
-    f"{kind}{test}"
-    for kind in ("Numeric", "Date")
-    for test in ("Equals", "NotEquals", "LessThan", "LessThanEquals", "GreaterThan", "GreaterThanEquals")
-}
-_VARIABLE = "${"
+_NEGATED = {"StringNotEquals", "StringNotLike", "ArnNotEquals", "ArnNotLike", "NotIpAddress", "NumericNotEquals"}
+_ORDERS = ("Equals", "NotEquals", "LessThan", "LessThanEquals", "GreaterThan", "GreaterThanEquals")
+_LEFT_OPEN = {"StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", "BinaryEquals", *(f"Date{order}" for order in _ORDERS)}
+_NUMBER = {f"Numeric{order}" for order in _ORDERS}
+_NUMBER_BITS, _MOST_DIGITS = 64, 15
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+def numbered(value: int) -> int:
+    """A whole number as the model has it, which leaves room between two of them, and one below zero."""
+    return 2 * value + 1
 
 
 class Request:
@@ -56,6 +71,24 @@ class Request:
     def fix(self, attribute: str, value: str) -> None:
         """The request has this value."""
         self._fixed[attribute] = value
+
+    @property
+    def known(self) -> tuple[str, frozenset[tuple[str, str]]]:
+        """What is fixed about it."""
+        return self.kind, frozenset(self._fixed.items())
+
+    def filled_in(self, text: str) -> str:
+        """A value of a policy with the policy variables whose values are fixed; others stay.
+
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
+        """
+
+        def value(variable: re.Match[str]) -> str:
+            found = self._fixed.get(variable[1].lower(), "*")
+            # A wildcard in a value is none in a pattern.
+            return variable[0] if set(found) & set("*?") else found
+
+        return _VARIABLE.sub(value, text)
 
     def like(self, attribute: str, *patterns: str) -> z3.BoolRef:
         """Whether a value matches one of some wildcard patterns."""
@@ -86,6 +119,10 @@ class Request:
     def address(self, attribute: str) -> z3.BitVecRef:
         """The value of a key that is an address."""
         return z3.BitVec(f"the address {attribute}", packets.BITS)
+
+    def number(self, attribute: str) -> z3.BitVecRef:
+        """The value of a key that is a number: that of ``numbered``, or between two of them."""
+        return z3.BitVec(f"the number {attribute}", _NUMBER_BITS)
 
     def is_value(self, attribute: str, text: str) -> z3.BoolRef:
         """The key is there, with this value."""
@@ -167,26 +204,27 @@ def _by_resource(statement: Statement, request: Request) -> z3.BoolRef:
     if statement.allow != statement.not_resource:
         found = request.like(RESOURCE, *map(_widened, statement.resources))
     else:
-        found = request.arn_like(RESOURCE, *(text for text in statement.resources if _VARIABLE not in text))
+        found = request.arn_like(RESOURCE, *(text for text in statement.resources if not _VARIABLE.search(text)))
     return none_of(found) if statement.not_resource else found
 
 
 def _widened(text: str) -> str:
     """A pattern with anything at all in place of a policy variable."""
-    before, *others = text.split(_VARIABLE)
-    return before + "".join("*" + other.partition("}")[2] for other in others)
+    return _VARIABLE.sub("*", text)
 
 
 def _by_condition(condition: Condition, request: Request) -> z3.BoolRef:
-    operator = condition.operator
-    variable = any(_VARIABLE in value for value in condition.values)
-    if condition.quantifier or variable or operator in _LEFT_OPEN:
+    operator, values = condition.operator, tuple(map(request.filled_in, condition.values))
+    variable = any(map(_VARIABLE.search, values))
+    # Whole numbers are told apart; where there are others, nothing is known.
+    unclear = operator in _NUMBER and not all(value.isdecimal() and len(value) <= _MOST_DIGITS for value in values)
+    if condition.quantifier or variable or unclear or operator in _LEFT_OPEN:
         return z3.FreshBool("open")
     key = _SAME_KEY.get(condition.key, condition.key)
     present = request.present(key)
     if operator == "Null":
-        return any_of(*(none_of(present) if value == "true" else present for value in condition.values))
-    test = _test(operator, key, condition.values, request)
+        return any_of(*(none_of(present) if value == "true" else present for value in values))
+    test = _test(operator, key, values, request)
     if operator in _NEGATED:
         return any_of(none_of(present), none_of(test))
     return any_of(none_of(present), test) if condition.if_exists else all_of(present, test)
@@ -201,13 +239,34 @@ def _test(operator: str, key: str, values: Sequence[str], request: Request) -> z
         return request.arn_like(key, *values)
     if operator in _ADDRESS:
         return any_of(*(packets.within(request.address(key), ipaddress.ip_network(value, strict=False)) for value in values))
+    if operator in _NUMBER:
+        return any_of(*(_ordered(operator, request.number(key), numbered(int(value))) for value in values))
     raise NotUnderstood(f"the condition {operator} is not known to the proof")
+
+
+def _ordered(operator: str, number: z3.BitVecRef, value: int) -> z3.BoolRef:
+    """Of the negated one, its contrary."""
+    equal = same(number, value)
+    if operator.endswith("LessThanEquals"):
+        return any_of(z3.ULT(number, value), equal)
+    if operator.endswith("GreaterThanEquals"):
+        return any_of(z3.UGT(number, value), equal)
+    if operator.endswith("LessThan"):
+        return z3.ULT(number, value)
+    return z3.UGT(number, value) if operator.endswith("GreaterThan") else equal
 
 
 def allowed(
     statements: Sequence[Statement], request: Request, situation: Situation, solver: Solver
 ) -> Iterator[tuple[Statement, Mapping[str, str]]]:
     """Each Allow that lets a request of a situation through that no Deny refuses, with such a request."""
+    premises = (tuple(statements), request.known, situation)
+    yield from solver.concluded(premises, lambda: list(_allowed(statements, request, situation, solver)))
+
+
+def _allowed(
+    statements: Sequence[Statement], request: Request, situation: Situation, solver: Solver
+) -> Iterator[tuple[Statement, Mapping[str, str]]]:
     may_fit = [one for one in statements if one.allow and not z3.is_false(z3.simplify(_by_principal(one, request)))]
     if not may_fit:
         return

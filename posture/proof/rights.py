@@ -16,6 +16,8 @@ from posture.proof.solving import Solver
 
 # Of a key's actions, what tells of the key and uses it for nothing.
 _ABOUT_KEYS = ("kms:describe*", "kms:get*", "kms:list*")
+# The most that anybody could attach.
+(_EVERYTHING,) = parse("whatever is attached", {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
 
 
 @dataclass(frozen=True)
@@ -71,19 +73,29 @@ def _request_of(identity: Identity, stack: Stack) -> Request:
     return request
 
 
+@dataclass(frozen=True)
+class _Widening:
+    """The situation of who makes rights. ``exempts`` are the actions, and the resources, with which that is meant."""
+
+    exempts: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+
+    def __call__(self, request: Request) -> Iterator[z3.BoolRef]:
+        yield all_of(request.like(ACTION, *spec.WIDENING), none_of(request.like(ACTION, *spec.HARMLESS)))
+        for actions, resources in self.exempts:
+            yield none_of(all_of(request.like(ACTION, *actions), request.like(RESOURCE, *resources)))
+
+
 def nobody_widens(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
     """No identity may do what makes rights, but for what the specification names."""
     granted = _granted(stack)
     for identity in identities(stack):
-        exempts = spec.EXEMPT.get(identity.name, ())
-
-        def situation(request: Request, exempts: Sequence[spec.Exemption] = exempts) -> Iterator[z3.BoolRef]:
-            yield all_of(request.like(ACTION, *spec.WIDENING), none_of(request.like(ACTION, *spec.HARMLESS)))
-            for exempt in exempts:
-                resources = [one.format(partition=stack.partition, account=stack.account) for one in exempt.resources]
-                yield none_of(all_of(request.like(ACTION, *exempt.actions), request.like(RESOURCE, *resources)))
-
-        for statement, example in allowed([*identity.statements, *granted], _request_of(identity, stack), situation, solver):
+        widening = _Widening(
+            tuple(
+                (exempt.actions, tuple(one.format(partition=stack.partition, account=stack.account) for one in exempt.resources))
+                for exempt in spec.EXEMPT.get(identity.name, ())
+            )
+        )
+        for statement, example in allowed([*identity.statements, *granted], _request_of(identity, stack), widening, solver):
             passes = example.get(ACTION) == "iam:passrole"
             what = f"{identity.title} may {'pass a role' if passes else 'make rights that nobody gave'}"
             yield Counterexample("rights", statement.title, what, (identity.name, example[ACTION], example[RESOURCE]), example)
@@ -106,41 +118,58 @@ def _granted(stack: Stack) -> list[Statement]:
     ]
 
 
+@dataclass(frozen=True)
+class _Using:
+    """The situation of who uses a key, beyond what is meant."""
+
+    meant: spec.KeyUse | None
+
+    def __call__(self, request: Request) -> Iterator[z3.BoolRef]:
+        harmless = _ABOUT_KEYS + (self.meant.actions if self.meant else ())
+        yield all_of(request.like(ACTION, "kms:*"), none_of(request.like(ACTION, *harmless)))
+        for name, pattern in self.meant.bound if self.meant else ():
+            yield none_of(all_of(request.present(name), request.like(name, pattern)))
+
+
 def keys_have_purposes(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
     """No identity uses a key but those of its purpose, and where it is bound, only so."""
     for identity in identities(stack):
         uses = {use.key: use for use in spec.KEYS.get(identity.name, ())}
         for key in stack.of("kms/key:Key"):
             use = uses.get(key.name)
-            if use and not use.bound:
+            if use and not use.bound and not use.actions:
                 continue
-
-            def situation(request: Request, use: spec.KeyUse | None = use) -> Iterator[z3.BoolRef]:
-                yield all_of(request.like(ACTION, "kms:*"), none_of(request.like(ACTION, *_ABOUT_KEYS)))
-                for name, pattern in use.bound if use else ():
-                    yield none_of(all_of(request.present(name), request.like(name, pattern)))
-
             request = _request_of(identity, stack)
             request.fix(RESOURCE, key.arn)
             direct = [statement for statement in read(key, "policy") if not _leaves_it_to_iam(statement)]
-            for statement, example in allowed([*identity.statements, *direct], request, situation, solver):
+            for statement, example in allowed([*identity.statements, *direct], request, _Using(use), solver):
                 how = "beyond what binds it" if use else "which is of another purpose"
                 what = f"{identity.title} may use {key.title}, {how}"
                 yield Counterexample("rights", statement.title, what, (identity.name, example[ACTION], key.title), example)
 
 
-def nobody_takes_a_role(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
-    """No principal of the account takes a role of the stack: AWS's services do, and nobody else."""
-    for role in stack.of("iam/role:Role"):
-        request = Request("aws")
-        request.fix(ACCOUNT, stack.account)
-        for statement, example in allowed(read(role, "assumeRolePolicy"), request, lambda _: (), solver):
-            what = "it lets principals of the account take the role, which no purpose needs"
-            yield Counterexample("rights", statement.title, what, ("a role of the account", role.title), example)
+@dataclass(frozen=True)
+class _Ever:
+    """The situation of who does one of some things."""
+
+    actions: tuple[str, ...]
+
+    def __call__(self, request: Request) -> Iterator[z3.BoolRef]:
+        yield request.like(ACTION, *self.actions)
+
+
+def what_never_may_be(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
+    """What an identity never may is refused by its own policy, whatever else somebody attaches."""
+    for identity in identities(stack):
+        never = spec.NEVER.get(identity.name, ())
+        statements = [*identity.statements, _EVERYTHING]
+        for _, example in allowed(statements, _request_of(identity, stack), _Ever(never), solver) if never else ():
+            what = "it does not refuse what it never may, which a policy more would give it"
+            yield Counterexample("rights", identity.title, what, (identity.name, example[ACTION]), example)
 
 
 def check(stack: Stack, solver: Solver) -> Iterator[Counterexample]:
-    """All of it."""
+    """All of it. Who takes a role is proved in taking.py."""
     yield from nobody_widens(stack, solver)
     yield from keys_have_purposes(stack, solver)
-    yield from nobody_takes_a_role(stack, solver)
+    yield from what_never_may_be(stack, solver)

@@ -11,11 +11,12 @@ HTTPS = 443
 SERVICE_PORT = 8443
 
 OUTSIDE, ENDPOINTS = "outside", "endpoints"
-LINK, BALANCER, BASTION, API, WORKER = "link", "balancer", "bastion", "api", "worker"
+LINK, BALANCER, BASTION, VPN, API, WORKER = "link", "balancer", "bastion", "vpn", "api", "worker"
 
 FLOWS: Mapping[tuple[str, str], int] = {
     (LINK, BALANCER): HTTPS,
     (BASTION, BALANCER): HTTPS,
+    (VPN, BALANCER): HTTPS,
     (BALANCER, API): SERVICE_PORT,
     (API, ENDPOINTS): HTTPS,
     (WORKER, ENDPOINTS): HTTPS,
@@ -43,15 +44,21 @@ ANSWER_PORTS = (32768, 60999)
 
 @dataclass(frozen=True)
 class KeyUse:
-    """A key that a role may use; with ``bound``, only in a request that has one of these keys, with a value of this pattern."""
+    """A key that a role may use; with ``bound``, only in a request that has one of these keys, with a value of this pattern.
+
+    With ``actions``, only for these.
+    """
 
     key: str
     bound: tuple[tuple[str, str], ...] = ()
+    actions: tuple[str, ...] = ()
 
 
 _SESSION = ("kms:encryptioncontext:aws:ssm:sessionid", "*")
 _BY_S3 = ("kms:viaservice", "s3.*")
 _FUNCTION = (KeyUse("data"), KeyUse("secrets"))
+# What brings a key back, and uses it for nothing.
+_REPAIR = ("kms:cancelkeydeletion", "kms:enablekey")
 
 KEYS: Mapping[str, tuple[KeyUse, ...]] = {
     "api-execution": (KeyUse("secrets", (("kms:encryptioncontext:parameter_arn", "*"),)),),
@@ -68,6 +75,7 @@ KEYS: Mapping[str, tuple[KeyUse, ...]] = {
     "malware-scan": (KeyUse("data", (_BY_S3,)),),
     "bastion": (KeyUse("logs", (_SESSION, _BY_S3)),),
     "bastion-operators": (KeyUse("logs", (_SESSION,)),),
+    "break-glass": tuple(KeyUse(key, actions=_REPAIR) for key in ("data", "secrets", "logs")),
 }
 """Which roles, and which policies for people, use which keys. A role that is not here uses none."""
 
@@ -150,8 +158,56 @@ EXEMPT: Mapping[str, tuple[Exemption, ...]] = {
             "the key of a tunnel, for the user without a shell",
         ),
     ),
+    "break-glass": (
+        Exemption(
+            (
+                *("cognito-idp:adminaddusertogroup", "cognito-idp:admincreateuser", "cognito-idp:admindisableuser"),
+                *("cognito-idp:adminenableuser", "cognito-idp:adminsetusermfapreference", "cognito-idp:adminuserglobalsignout"),
+            ),
+            ("arn:{partition}:cognito-idp:*:{account}:userpool/*",),
+            "where no administrator can sign in, one has to be made; groups are rights in the API, and none in AWS",
+        ),
+        Exemption(
+            ("ecs:updateservice",),
+            ("arn:{partition}:ecs:*:{account}:service/heartmap-*/heartmap-*",),
+            "it restarts, scales and stops the services; no role of the stack registers another task definition",
+        ),
+    ),
 }
 """By role, or policy for people."""
+
+
+@dataclass(frozen=True)
+class Taking:
+    """How IAM users whom the trust policy names may take a role: with a second factor younger than ``factor_seconds``, in a
+    request that has each key of ``bound`` with a value of its pattern, and the user's own name under each of ``named_by``.
+    ``needs`` says it for people.
+    """
+
+    factor_seconds: int
+    bound: tuple[tuple[str, str], ...]
+    named_by: tuple[str, ...]
+    needs: str
+
+
+TAKEN: Mapping[str, Taking] = {
+    "break-glass": Taking(
+        300,
+        (("aws:requesttag/reason", "?" * 10 + "*"),),
+        ("sts:rolesessionname", "sts:sourceidentity"),
+        "with a second factor of the last five minutes, a reason, and under the user's own name",
+    ),
+}
+"""The roles that people take. Every other role is taken by AWS's services alone."""
+
+NEVER: Mapping[str, tuple[str, ...]] = {
+    "break-glass": (
+        *("iam:*", "sts:assumerole", "kms:creategrant", "kms:putkeypolicy", "kms:decrypt", "s3:*"),
+        *("secretsmanager:getsecretvalue", "kms:disablekey", "kms:schedulekeydeletion"),
+        *("cloudtrail:*", "cloudwatch:put*", "cloudwatch:d*", "events:*", "sns:*", "logs:put*", "logs:delete*"),
+    ),
+}
+"""What a role's own policy refuses, whatever is attached to it: more rights, data and secrets, and what removes its traces."""
 
 PASSES: Mapping[str, tuple[str, ...]] = {}
 """Which role may pass which role: none, since nothing of the stack makes anything that runs."""

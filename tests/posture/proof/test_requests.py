@@ -38,7 +38,7 @@ def deny(**parts: Any) -> dict[str, Any]:
 def let_in(stack: Stack, *statements: dict[str, Any]) -> set[Kind]:
     """Which kinds of outsiders a policy lets in."""
     policy = policy_of("Policy", {"Statement": list(statements)})
-    return {kind for kind in KINDS if list(allowed(policy, Request(kind), lambda request: outside(stack, request), Solver()))}
+    return {kind for kind in KINDS if list(allowed(policy, Request(kind), outside(stack), Solver()))}
 
 
 EVERYBODY = set(KINDS)
@@ -149,7 +149,7 @@ def test_an_action_that_is_written_in_another_case_is_the_same(stack: Stack) -> 
 
 def test_the_example_is_such_a_request(stack: Stack) -> None:
     policy = policy_of("Policy", {"Statement": [allow({"AWS": OTHER}, Action="s3:Get*", Resource="arn:aws:s3:::b/*")]})
-    ((statement, example),) = allowed(policy, Request("aws"), lambda request: outside(stack, request), Solver())
+    ((statement, example),) = allowed(policy, Request("aws"), outside(stack), Solver())
     assert statement.title == "Policy [A]"
     assert (example["action"], example["resource"], example["aws:principalaccount"]) == ("s3:get", "arn:aws:s3:::b/", OTHER)
 
