@@ -282,11 +282,11 @@ def test_every_change_alarm_counts_the_trails_records_and_acts_on_the_first(prod
         assert change.control in alarm["alarmDescription"]
 
 
-def test_a_trail_in_dev_brings_the_change_alarms_and_no_trail_brings_none(planned: Any, run: Callable[..., Any]) -> None:
+def test_a_trail_brings_the_change_alarms_and_no_trail_brings_none(planned: Any, run: Callable[..., Any]) -> None:
     names = {alarm.name for alarm in CHANGE_ALARMS}
-    for stack in ("local", "dev"):
-        assert not names & watched(planned(stack)).keys()
-        assert planned(stack).of("cloudtrail/trail:Trail") == []
+    assert names <= watched(planned("local")).keys()
+    assert not names & watched(planned("dev")).keys()
+    assert planned("dev").of("cloudtrail/trail:Trail") == []
     assert names <= watched(run("dev", {"heartmap:audit_trail": "true"})).keys()
 
 
