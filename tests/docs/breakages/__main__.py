@@ -84,7 +84,7 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", help="the rows to try, such as T1; all when none is named")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
     wanted = parser.parse_args()
-    breakages = [one for one in load() if not wanted.rows or one.row in wanted.rows]
+    breakages = [one for one in load() if not wanted.rows or set(one.rows) & set(wanted.rows)]
     by_file: dict[str, set[str]] = {}
     for test in (test for one in breakages for test in one.tests):
         by_file.setdefault(test.partition("::")[0], set()).add(test)
@@ -92,9 +92,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="claims-") as directory, ThreadPoolExecutor(wanted.jobs) as pool:
         shop = Workshop(Path(directory), wanted.jobs)
         green = [pool.submit(told, file, partial(shop.whole, sorted(tests))) for file, tests in by_file.items()]
-        red = [pool.submit(told, one.row, partial(shop.broken, one)) for one in breakages]
+        red = [pool.submit(told, ", ".join(one.rows), partial(shop.broken, one)) for one in breakages]
         for one, result in zip(breakages, red, strict=True):
-            table.add_row(one.row, "\n".join(edit.file for edit in one.edits), "\n".join(result.result()) or "red")
+            table.add_row(", ".join(one.rows), "\n".join(edit.file for edit in one.edits), "\n".join(result.result()) or "red")
         for file, result in zip(by_file, green, strict=True):
             table.add_row("", "nothing", "\n".join(result.result()) or f"{file}: green")
         shop.close()

@@ -1,8 +1,9 @@
 """The breakages: for each statement of a page, how its control is taken away, and the tests that have to turn red.
 
-A file of this directory is YAML, by section of the page. Its keys are rows' numbers, and each has a list of breakages::
+A file of this directory is YAML, by section of the page. Its keys are rows' numbers, one or several, whose control is the same, and
+each has a list of breakages::
 
-    T2:
+    T2, H3:
       - file: infra/identity.py           # from the repository's root
         text: allow_admin_create_user_only=True   # stands there exactly once
         instead: allow_admin_create_user_only=False
@@ -52,9 +53,9 @@ class Edit:
 
 @dataclass(frozen=True, kw_only=True)
 class Breakage:
-    """One way to take the control of ``row`` away. ``tests`` turn red by an assertion, or by an exception of ``raises``."""
+    """One way to take the control of ``rows`` away. ``tests`` turn red by an assertion, or by an exception of ``raises``."""
 
-    row: str
+    rows: tuple[str, ...]
     edits: tuple[Edit, ...]
     tests: tuple[str, ...]
     raises: tuple[str, ...] = ()
@@ -70,10 +71,10 @@ def load(directory: Path = HERE) -> list[Breakage]:
     return [one for path in sorted(directory.glob("*.yaml")) for one in _of(yaml.safe_load(path.read_text(encoding="utf-8")))]
 
 
-def _of(rows: dict[str, list[dict[str, Any]]]) -> Iterator[Breakage]:
-    for row, breakages in rows.items():
+def _of(table: dict[str, list[dict[str, Any]]]) -> Iterator[Breakage]:
+    for numbers, breakages in table.items():
         for given in breakages:
             rest = dict(given)
             tests, also, raises = rest.pop("tests"), rest.pop("also", []), rest.pop("raises", [])
             edits = tuple(Edit(**edit) for edit in (rest, *also))
-            yield Breakage(row=row, edits=edits, tests=tuple(tests), raises=tuple(raises))
+            yield Breakage(rows=tuple(numbers.split(", ")), edits=edits, tests=tuple(tests), raises=tuple(raises))
