@@ -87,7 +87,7 @@ posture: .venv/.installed $(SCANNERS) $(PAGE) ## what the scanners, the audits a
 	@$(BIN)/python -W ignore -m posture check
 
 prove: .venv/.installed ## prove that what is deployed is isolated: dev and prod in an emulated AWS, or EXPORT=file of `pulumi stack export`
-	@$(BIN)/python -W ignore -m posture.proof $(if $(EXPORT),'$(EXPORT)')
+	@$(BIN)/python -W ignore -m posture.proof $(if $(EXPORT),'$(EXPORT)') $(ASSUME:%=--assume '%')
 
 claims: .venv/.installed ## take each control away, in a copy, and see its tests turn red; ROWS="T1 T2" for some. Minutes
 	@$(BIN)/python -m tests.docs.breakages $(ROWS)

@@ -43,3 +43,11 @@ def check(stack: Stack, assumed: Assumed) -> Iterator[Counterexample]:
         if target not in inside:
             what = f"it leads clients of the VPN to {target}, which is not the network that the stack is in"
             yield Counterexample("leaving", rule.title, what, (spec.VPN, str(target)))
+
+
+def told(stack: Stack) -> Iterator[str]:
+    """Who gets in by a VPN, and where they get to, for the report."""
+    for endpoint in stack.of("ec2clientvpn/endpoint:Endpoint"):
+        keys = {key for key, _ in _AUTHORITIES.values()}
+        who = [str(option[key]) for option in endpoint.list("authenticationOptions") for key in keys & {*option}]
+        yield f"{endpoint.name} lets in for whom {', '.join(who)} vouches, to the load balancer's port {spec.HTTPS} alone"

@@ -735,6 +735,12 @@ UNDERSTOOD = (
         "an argument that nobody has thought about", "understood", "Vpc/network", put("Vpc/network", ipv6IpamPoolId="ipam-1")
     ),
     Mutation(
+        "the api tasks have a security group of somebody else",
+        "understood",
+        "",
+        edited("Service/api", "networkConfiguration", lambda where: where["securityGroups"].append("sg-0123456789abcdef0")),
+    ),
+    Mutation(
         "a policy of AWS's on a role",
         "understood",
         "",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from posture.proof import assumptions, endpoints, taking
+from posture.proof import assumptions, clients, endpoints, taking
 from posture.proof import specification as spec
 from posture.proof.findings import PROPERTIES, Counterexample
 from posture.proof.proving import Proof
@@ -18,12 +18,15 @@ def lines(proof: Proof) -> Iterator[str]:
         f"{stack.name}: {len(stack.resources)} resources, {proof.rules} rules, statements and methods, "
         f"{proof.queries} questions to the solver, {proof.seconds:.1f} s"
     )
+    # What is not understood may break any of them.
+    otherwise = "open   " if any(one.property == "understood" for one in proof.counterexamples) else "proved "
     for number, (name, meaning) in enumerate(PROPERTIES.items(), 1):
         broken = [one for one in proof.counterexamples if one.property == name]
-        yield f"{' ' * _WIDTH}{number} {'REFUSED' if broken else 'proved '} {meaning}"
+        yield f"{' ' * _WIDTH}{number} {'REFUSED' if broken else otherwise} {meaning}"
         for one in broken:
             yield from _counterexample(one)
-    yield from (f"{' ' * _WIDTH}meant: {line}" for line in taking.told(stack))
+    meant = [*taking.told(stack), *clients.told(stack)]
+    yield from (f"{' ' * _WIDTH}meant: {line}" for line in meant)
     yield from (f"{' ' * _WIDTH}assumed, and not proved: {line}" for line in assumptions.told(proof.assumed))
     read = [name for name in endpoints.named_beside(stack) if not fnmatchcase(name, spec.IMAGE_LAYERS.format(partition="*"))]
     if read:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from posture.proof import mutations
+from posture.proof import mutations, option_mutations
 from posture.proof.findings import PROPERTIES
 
 
@@ -16,7 +16,8 @@ def test_every_property_is_broken_in_several_ways() -> None:
 
 
 def test_no_mutation_is_there_twice() -> None:
-    names = [mutation.name for mutation in mutations.MUTATIONS]
+    options = (*option_mutations.BREAK_GLASS, *option_mutations.VPN, *option_mutations.EXISTING_NETWORK)
+    names = [mutation.name for mutation in (*mutations.MUTATIONS, *options)]
     assert len(names) == len(set(names))
 
 

@@ -7,9 +7,9 @@ import pytest
 import z3
 
 from posture.proof.exported import NotUnderstood, Stack, parse
-from posture.proof.outsiders import KINDS, outside
+from posture.proof.outsiders import KINDS, Outside, outside
 from posture.proof.policies import parse as policy_of
-from posture.proof.requests import TLS, Kind, Request, allowed
+from posture.proof.requests import TLS, Kind, Request, Situation, allowed
 from posture.proof.solving import Solver
 
 OWN, OTHER = "123456789012", "999988887777"
@@ -39,6 +39,11 @@ def let_in(stack: Stack, *statements: dict[str, Any]) -> set[Kind]:
     """Which kinds of outsiders a policy lets in."""
     policy = policy_of("Policy", {"Statement": list(statements)})
     return {kind for kind in KINDS if list(allowed(policy, Request(kind), outside(stack), Solver()))}
+
+
+def anything(_: Request) -> tuple[()]:
+    """The situation of every request."""
+    return ()
 
 
 EVERYBODY = set(KINDS)
@@ -125,6 +130,59 @@ def test_what_refuses(stack: Stack, statement: dict[str, Any], kinds: set[str]) 
     assert let_in(stack, allow(), statement) == kinds
 
 
+AGE = "aws:MultiFactorAuthAge"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "possible"),
+    [
+        ({"NumericLessThan": {AGE: "300"}, "NumericGreaterThan": {AGE: "299"}}, True),
+        ({"NumericLessThan": {AGE: "300"}, "NumericGreaterThanEquals": {AGE: "300"}}, False),
+        ({"NumericLessThanEquals": {AGE: "300"}, "NumericGreaterThanEquals": {AGE: "300"}}, True),
+        ({"NumericLessThan": {AGE: "0"}}, True),
+        ({"NumericEquals": {AGE: ["1", "2"]}, "NumericGreaterThan": {AGE: "2"}}, False),
+        ({"NumericEquals": {AGE: "1"}, "NumericNotEquals": {AGE: "1"}}, False),
+        ({"NumericNotEquals": {AGE: "1"}, "Null": {AGE: "true"}}, True),
+        ({"NumericLessThan": {AGE: "300"}, "Null": {AGE: "true"}}, False),
+        # Of what is no whole number nothing is known.
+        ({"NumericLessThan": {AGE: "1.5"}, "NumericGreaterThan": {AGE: "2"}}, True),
+        ({"NumericLessThan": {AGE: "1"}, "NumericGreaterThan": {AGE: "9" * 30}}, True),
+    ],
+)
+def test_numbers_are_told_apart(stack: Stack, conditions: Any, possible: bool) -> None:
+    assert bool(let_in(stack, allow(Condition=conditions))) == possible
+
+
+@pytest.mark.parametrize(
+    ("name", "possible"), [("jane", True), ("mary", False), ("j*", True)], ids=["their own", "another's", "one that may be any"]
+)
+def test_a_policy_variable_is_what_is_known_of_the_request(name: str, possible: bool) -> None:
+    owned = {"StringEquals": {"sts:RoleSessionName": "${AWS:UserName}"}}
+    request = Request("aws")
+    request.fix("aws:username", name)
+    request.fix("sts:rolesessionname", "jane")
+    assert (
+        bool(list(allowed(policy_of("Policy", {"Statement": [allow(Condition=owned)]}), request, anything, Solver()))) == possible
+    )
+
+
+def test_what_was_concluded_is_remembered_for_the_same_premises_alone(stack: Stack) -> None:
+    solver, situation = Solver(), outside(stack)
+
+    def questions(*statements: dict[str, Any], kind: Kind = "aws", situation: Situation = situation) -> int:
+        before = solver.queries
+        list(allowed(policy_of("Policy", {"Statement": list(statements)}), Request(kind), situation, solver))
+        return solver.queries - before
+
+    assert questions(allow()) > 0
+    assert questions(allow()) == 0
+    assert questions(allow(), situation=outside(stack)) == 0
+    assert questions(allow(Action="s3:*")) > 0
+    assert questions(allow(), kind="service") > 0
+    assert questions(allow(), deny()) > 0
+    assert questions(allow(), situation=Outside(OTHER, ())) > 0
+
+
 def test_two_conditions_bind_one_request(stack: Stack) -> None:
     both = {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}, "NotIpAddress": {"aws:SourceIp": "192.0.0.0/16"}}
     assert let_in(stack, allow(Condition=both)) == set()
@@ -140,7 +198,7 @@ def test_a_request_without_tls_is_told_from_one_with_it() -> None:
     for value, found in (("true", 1), ("false", 0)):
         request = Request("anonymous")
         request.fix(TLS, value)
-        assert len(list(allowed(policy, request, lambda _: (), Solver()))) == found
+        assert len(list(allowed(policy, request, anything, Solver()))) == found
 
 
 def test_an_action_that_is_written_in_another_case_is_the_same(stack: Stack) -> None:
