@@ -227,7 +227,9 @@ def test_results_are_fetched_later(service: Any, analysis_id: str, tmp_path: Pat
 def test_a_result_named_to_escape_the_directory_writes_nothing(
     service: Any, analysis_id: str, tmp_path: Path, reply: Any
 ) -> None:
-    evil = [service.file("summary.json", b"{}"), {**service.file("x", b"x"), "name": "../escaped"}]
+    # Whole and as announced, both of them: the name alone is what is wrong.
+    good, other = service.results()["files"][:2]
+    evil = [good, {**other, "name": "../escaped"}]
     service.server.routes["GET", f"/analyses/{analysis_id}/results"] = reply(200, {"files": evil})
     result = run("results", analysis_id, "--output", str(tmp_path / "out"))
     assert result.exit_code == 1
