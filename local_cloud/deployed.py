@@ -34,6 +34,9 @@ def output(values: dict[str, Any], name: str) -> str:
     return value
 
 
+INSIDE = "AWS-Internal"
+"""Part of the user agent of what stands for AWS's own works, whose looks at the stack are no calls of the account."""
+
 _NAMELESS = "AWS_ENDPOINT_URL and AWS_REGION have to name the emulated AWS. make local sets them."
 
 
@@ -53,5 +56,6 @@ def client(service: str) -> Any:
     address, region = endpoint(), os.environ.get("AWS_REGION")
     if not region:
         raise NotDeployed(_NAMELESS)
-    config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 3, "mode": "standard"})
+    retries: Any = {"max_attempts": 3, "mode": "standard"}
+    config = Config(connect_timeout=5, read_timeout=20, retries=retries, user_agent_extra=INSIDE)
     return boto3.client(service, region_name=region, endpoint_url=address, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType] # a name known at run time

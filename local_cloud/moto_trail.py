@@ -1,8 +1,9 @@
 """The trails of the emulated AWS: what each call of an API leaves in the log group of a trail that is logging.
 
 moto keeps trails, and writes nothing. What is recorded are management events; of data events, whatever a trail selects, there are
-none here, and no files in a bucket. A call costs what keeping it costs: its record is written when somebody asks for log lines,
-or when many wait.
+none here, and no files in a bucket. Nor is there a record of what the environment's own processes look up, such as the load
+balancer its targets: in AWS those are no calls of the account. A call costs what keeping it costs: its record is written when
+somebody asks for log lines, or when many wait.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.logs.models import logs_backends
 from werkzeug.test import run_wsgi_app
 
+from local_cloud.deployed import INSIDE
 from local_cloud.moto_trail_records import Call, Unreadable, is_on_data, record
 from local_cloud.signatures import signer_of
 
@@ -102,8 +104,10 @@ class Trails:
 
 
 def _scope(environ: dict[str, Any], target: str) -> tuple[str, str, str] | None:
-    """The key, the region and the service that a call is signed with; None of what is no call of AWS's, or seen to be on data
-    before its body is read."""
+    """The key, the region and the service that a call is signed with; None of what is no call of the account's, or seen to be on
+    data before its body is read."""
+    if INSIDE in environ.get("HTTP_USER_AGENT", ""):
+        return None
     found = _SIGNED.match(environ.get("HTTP_AUTHORIZATION", ""))
     if found is None:
         return ("", _region(), "cognito-idp") if target.startswith(_COGNITO) else None

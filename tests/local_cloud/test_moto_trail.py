@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local_cloud import moto_trail
+from local_cloud import deployed, moto_trail
 from local_cloud.moto_server import running_moto
 from local_cloud.moto_trail_records import HIDDEN
 
@@ -164,6 +164,14 @@ def test_data_is_none_of_the_trails_business(client: Client, recorded: Any) -> N
     )
     assert s3.get_object(Bucket="kept", Key="a/b")["Body"].read() == b"content"
     assert [one["eventName"] for one in recorded()] == ["CreateQueue"]
+
+
+def test_what_stands_for_awss_own_works_makes_no_calls_of_the_account(
+    client: Client, recorded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", client("ec2").meta.endpoint_url)
+    assert deployed.client("ec2").describe_vpcs()["Vpcs"]
+    assert recorded() == []
 
 
 def test_a_trail_that_is_stopped_records_its_end_and_nothing_after_it(client: Client, recorded: Any) -> None:
