@@ -18,6 +18,8 @@ import typer.main
 
 from operator_cli.json_fields import DOCUMENTS
 from operator_cli.main import app, leaves
+from tests.docs.markdown import page
+from tests.e2e.conftest import BIN, clean_environment
 
 pytestmark = pytest.mark.e2e
 
@@ -298,3 +300,58 @@ def test_the_lines_of_the_readme_run_as_written(local: Any, tmp_path: Path) -> N
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     assert any((tmp_path / "out").iterdir())
+
+
+BEGUN = "01J8ZQ4Y7M3W5X9K2B6C1D0EFG"
+"""The upload of the page's examples."""
+
+
+def shell_blocks(name: str, words: str) -> list[str]:
+    """The blocks of a page with these words, without what they show as answers."""
+    found = [block for _, block in page(f"docs/{name}").blocks if words in block]
+    assert found, f"{name} has no block with {words}"
+    return ["".join(line for line in block.splitlines(True) if not line.startswith(("#", "heartmapctl"))) for block in found]
+
+
+def test_the_recipes_for_a_shell_run_as_written(local: Any, tmp_path: Path) -> None:
+    """Those of docs/service.md by curl, one after the other, and that of docs/operators.md."""
+    assert local.ctl("login", "--as", "analyst").returncode == 0
+    cells = tmp_path / "cells.h5ad"
+    cells.symlink_to(local.state / "pbmc68k.h5ad")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    # Not every machine has it.
+    (tools / "uuidgen").write_text("#!/bin/sh\ncat /proc/sys/kernel/random/uuid\n")
+    (tools / "uuidgen").chmod(0o755)
+    variables = clean_environment() | {
+        "HEARTMAP_LOCAL_STATE": str(local.state),
+        "CURL_CA_BUNDLE": local.environment["ca_bundle"],
+        "PATH": f"{BIN}:{os.environ['PATH']}:{tools}",
+    }
+
+    def run(text: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euc", text], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    (recipe,) = [block for _, block in page("docs/operators.md").blocks if "upload=$(" in block]
+    run(recipe)
+    assert json.loads((tmp_path / "results.json").read_text())["state"] == "succeeded"
+    (begins,) = shell_blocks("service.md", "call() {")
+    begins = begins.replace("https://localhost:8443", local.environment["api"])
+    (form,) = shell_blocks("service.md", 'call "$api/uploads" -d')
+    begun = json.loads(run(begins + form))
+    assert (set(begun) >= {"upload_id", "url", "fields"}, begun["max_bytes"]) == (True, 7340032)
+    large = json.loads(run(f"""{begins}call "$api/uploads" -d '{{"bytes": 70000000}}'"""))
+    (parts,) = shell_blocks("service.md", "/parts")
+    asked, completed = run(f"upload={large['upload_id']}\n{begins}{parts}").replace("}{", "}\n{").splitlines()
+    assert len(json.loads(asked)["parts"]) == 2
+    # Nothing was sent.
+    assert json.loads(completed)["status"] == 409
+    for analysed in ('call "$api/analyses" -d', "Idempotency-Key"):
+        (block,) = shell_blocks("service.md", analysed)
+        made = json.loads(run(begins + block.replace(BEGUN, begun["upload_id"])))
+        assert made["state"] == "queued"
+        assert local.ctl("jobs", "cancel", made["analysis_id"]).returncode == 0
