@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 
 import boto3
 from botocore.config import Config
+from moto.acm import models as acm
 from moto.apigateway import exceptions as apigateway_exceptions
 from moto.apigateway import models as apigateway
 from moto.apigateway import urls as apigateway_urls
@@ -706,6 +707,28 @@ def protect_user_pools() -> None:
     replace(cognitoidp.CognitoIdpBackend, "delete_user_pool", make)
 
 
+# --- ACM
+
+
+def keep_tags_of_what_is_imported_again() -> None:
+    """ACM: a certificate that is imported again keeps its ARN and what is associated with it. moto forgets its tags.
+
+    https://docs.aws.amazon.com/acm/latest/userguide/import-reimport.html
+    """
+
+    def make(original: Any) -> Any:
+        def import_certificate(self: Any, certificate: bytes, private_key: bytes, chain: Any, arn: Any, tags: Any) -> str:
+            before = self._certificates[arn].tags if arn in self._certificates else None
+            made = original(self, certificate, private_key, chain, arn, tags)
+            if before is not None:
+                self._certificates[made].tags = before
+            return made
+
+        return import_certificate
+
+    replace(acm.AWSCertificateManagerBackend, "import_certificate", make)
+
+
 FIXES: tuple[Callable[[], None], ...] = (
     allow_no_other_origin,
     keep_queue_policies,
@@ -734,6 +757,7 @@ FIXES: tuple[Callable[[], None], ...] = (
     follow_task_definitions,
     update_mfa_of_user_pools,
     protect_user_pools,
+    keep_tags_of_what_is_imported_again,
 )
 
 

@@ -95,7 +95,6 @@ class Certificate(ResourceType):
         to_set, to_remove = tag_changes(aws, old, new)
         if changed(old, new, IMPORTED):
             acm.import_certificate(CertificateArn=resource_id, **self._material(new))
-            to_set, to_remove = aws.tags(new), []  # AWS keeps the tags of what is imported again, moto does not
         if to_remove:
             acm.remove_tags_from_certificate(CertificateArn=resource_id, Tags=[{"Key": key} for key in to_remove])
         if to_set:
