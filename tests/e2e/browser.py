@@ -112,10 +112,19 @@ def _is_fault(text: str, kind: str) -> bool:
     return kind == "error" and "Failed to load resource: the server responded with a status of" not in text
 
 
-def violations(page: Page) -> list[str]:
-    """What axe-core objects to, one line a rule."""
-    page.evaluate(AXE.read_text())
-    found: dict[str, Any] = page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", WCAG)
+def violations(page: Page, *, colours_alone: bool = False) -> list[str]:
+    """What axe-core objects to, one line a rule; of the rules about colours alone, where nothing else is different."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())
+    found: dict[str, Any] = page.evaluate(
+        """([tags, coloursAlone]) => axe.run(document, {
+            resultTypes: ["violations"],
+            runOnly: coloursAlone
+                ? axe.getRules(tags).filter(rule => rule.tags.includes("cat.color")).map(rule => rule.ruleId)
+                : tags,
+        })""",
+        [WCAG, colours_alone],
+    )
     return [
         f"{one['id']}: {one['help']} at {[node['target'] for node in one['nodes']][:3]}: {one['nodes'][0].get('failureSummary')}"
         for one in found["violations"]

@@ -1,7 +1,8 @@
 """The table by itself: what is in it, and that the page has all of its differences. It is run in tests/e2e/test_gateways.py."""
 
 from lambda_authorizer.access_policy import ACCESS_POLICY
-from tests.gateways.acceptance import BEHIND_A_PASSWORD, CASES, CREDENTIALS, NARROW, PAGE, differences, page
+from tests.gateways.acceptance import AWS, BEHIND_A_PASSWORD, CASES, CREDENTIALS, NARROW, PAGE, differences, page
+from tests.gateways.wire import may_be_two
 
 EVERY = (*CASES, *NARROW, *BEHIND_A_PASSWORD)
 GROUPS = {"row", "credential", "address", "header", "size", "method", "path", "host", "smuggling", "rate"}
@@ -40,3 +41,11 @@ def test_the_page_lists_every_difference() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert differences() in text
     assert page(text) == text, "write it anew: python -m tests.gateways.acceptance"
+
+
+def test_whatever_could_be_two_requests_has_its_time_to_be_answered_twice() -> None:
+    """Of all others nothing is awaited after the first answer."""
+    assert [case.name for case in CASES if case.group == "smuggling" and not may_be_two(case.request)] == []
+    several = [case for case in CASES if case.times == 1 and len(case.expects(AWS).statuses) > 1]
+    assert several
+    assert [case.name for case in several if not may_be_two(case.request)] == []

@@ -6,14 +6,16 @@ No HTTP library writes what most of these requests are: they mend a path, refuse
 import contextlib
 import io
 import json
+import re
 import socket
 import ssl
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any, cast
 
-QUIET = 0.4
-"""Seconds without a byte after an answer, after which no other is awaited on a connection that stays open."""
+QUIET, QUIET_AFTER_ONE = 0.4, 0.05
+"""Seconds without a byte after an answer, after which no other is awaited on a connection that stays open; and where what was
+sent can be taken for one request alone, so that more could only come with the answer itself."""
 PATIENCE = 20.0
 """Seconds for the first byte."""
 
@@ -73,7 +75,7 @@ def ask(port: int, request: bytes, *, trusted: ssl.SSLContext, source: str = "12
 
 
 def _exchange(port: int, request: bytes, trusted: ssl.SSLContext, source: str) -> bytes:
-    received = b""
+    received, quiet = b"", QUIET if may_be_two(request) else QUIET_AFTER_ONE
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0)) as plain:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with trusted.wrap_socket(plain, server_hostname="localhost") as connection:
@@ -84,8 +86,22 @@ def _exchange(port: int, request: bytes, trusted: ssl.SSLContext, source: str) -
                 while piece := connection.recv(65536):
                     received += piece
                     if is_whole(received):
-                        connection.settimeout(QUIET)
+                        connection.settimeout(quiet)
     return received
+
+
+def may_be_two(request: bytes) -> bool:
+    """Whether anybody could find two requests in these bytes, or may give two answers to them.
+
+    That is a first line or an end of line in another form, a body that is longer or shorter than the one length that is told or
+    looks like a request, another way to tell where it ends, and what asks for an answer before the answer.
+    """
+    head, _, body = request.partition(b"\r\n\r\n")
+    first, *lines = head.lower().split(b"\r\n")
+    lengths = [line.removeprefix(b"content-length: ") for line in lines if b"content-length" in line]
+    told = lengths == [str(len(body)).encode()] if lengths else not body
+    odd = any(word in line for line in lines for word in (b"\r", b"\n", b"transfer-encoding", b"upgrade", b"expect"))
+    return not re.fullmatch(rb"[a-z]+ [!-~]+ http/1\.1", first) or not told or odd or b"HTTP/" in body
 
 
 def is_whole(received: bytes) -> bool:
