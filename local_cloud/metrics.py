@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import httpx
@@ -128,11 +128,19 @@ def _metrics(one: Mapping[str, Any]) -> list[Metric]:
 
 
 def _matches(matcher: filter_pattern.Matcher, line: str) -> bool:
+    record = _record(line)
+    return record is not None and matcher(record)
+
+
+# Each filter of a log group reads the same lines, and so does whoever looks again.
+@lru_cache(maxsize=100_000)
+def _record(line: str) -> dict[str, Any] | None:
+    """What a line holds that is a JSON object."""
     try:
         record = json.loads(line)
     except ValueError:
-        return False
-    return isinstance(record, dict) and matcher(record)
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def logged(metrics: Iterable[Metric], logs: Logs, history: History) -> list[Metric]:
@@ -286,6 +294,6 @@ _STANDING: Mapping[tuple[str, str], Callable[[_Place, dict[str, str]], float | N
 
 
 def lasting(alarm: Alarm, value: float, history: History, at: float) -> None:
-    """Take the value of an alarm's metric to have been the same in every minute that the alarm looks at."""
-    first = at - at % MINUTE - alarm.window
-    history.add(alarm.metric, [(first + minute * MINUTE, value) for minute in range(alarm.window // MINUTE)])
+    """Take the value of an alarm's metric to have been the same in every minute of the last day, and what the alarm looks at."""
+    first = at - at % MINUTE - DAY - alarm.window
+    history.add(alarm.metric, [(first + minute * MINUTE, value) for minute in range((DAY + alarm.window) // MINUTE)])
