@@ -1,12 +1,13 @@
 """The assertion by which the authorizer tells the service who is calling, and which the service demands on every call.
 
-``v2.<key id>.<grant>.<issue time>.<request id>.<tag>``: the grant is JSON in base64url and says who may make which call; it
-is written once for all calls that are alike. The time is in seconds since the epoch. The tag is HMAC-SHA256 (RFC 2104) over
-everything before it, in hex. An assertion names one route and one method and lives 30 seconds, so what leaks from a log opens
-next to nothing. Several keys are valid at a time and one of them signs: keys rotate without a refusal. Standard library only.
+``v2.<key id>.<grant>.<issue time>.<request id>.<tag>``: the grant is JSON in base64url and says who may make which call. What
+all callers of a group have in common stands first in it, and is written once for all of them. The time is in seconds since the
+epoch. The tag is HMAC-SHA256 (RFC 2104) over everything before it, in hex. An assertion names one route and one method and
+lives 30 seconds, so what leaks from a log opens next to nothing. Several keys are valid at a time and one of them signs: keys
+rotate without a refusal. Standard library only.
 """
 
-import base64
+import binascii
 import hmac
 import re
 from collections.abc import Iterable, Mapping
@@ -69,7 +70,7 @@ def decode_keys(assertion_keys: object) -> dict[str, bytes]:
         if not re.fullmatch(_KEY_ID, key_id):
             raise ValueError("an assertion key's id must be 1 to 64 characters of A-Z a-z 0-9 _ -")
         try:
-            decoded[key_id] = base64.b64decode(text, validate=True)
+            decoded[key_id] = binascii.a2b_base64(text, strict_mode=True)
         except (TypeError, ValueError):
             raise ValueError("an assertion key is not base64") from None
         if len(decoded[key_id]) != KEY_BYTES:
@@ -81,26 +82,20 @@ class Template:
     """The assertions of one caller on one route, which differ in their time and request id alone. Raises KeyError without the key
     that signs."""
 
-    __slots__ = ("_inner", "_outer", "_prefix")
+    __slots__ = ("_beginning", "_inner", "_outer", "_subject")
 
     def __init__(self, keys: Keys, call: tuple[str, str], principal: str, groups: frozenset[str], scopes: frozenset[str]) -> None:
-        method, route = call
-        grant = (
-            f'{{"sub":{json_string(principal)},"groups":{json_names(groups)},"scopes":{json_names(scopes)},'
-            f'"route":{json_string(route)},"method":{json_string(method)}}}'
-        )
-        self._prefix = f"{_VERSION}.{keys.current}.{b64url(grant.encode('ascii'))}."
-        inner, self._outer = _keyed(keys.keys[keys.current])
-        self._inner = inner.copy()
-        self._inner.update(self._prefix.encode("ascii"))
+        key_id = keys.current
+        self._beginning, self._inner, self._outer = _begun(key_id, keys.keys[key_id], call, groups, scopes)
+        self._subject = b64url(f"{json_string(principal)}}}".encode("ascii"))
 
     def mint(self, request_id: str, now: float) -> str:
         """An assertion signed with the current key. ``now`` is in seconds since the epoch."""
-        rest = f"{int(now)}.{request_id}"
+        rest = f"{self._subject}.{int(now)}.{request_id}"
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(rest.encode("ascii"))
         outer.update(inner.digest())
-        return f"{self._prefix}{rest}.{outer.hexdigest()}"
+        return f"{self._beginning}{rest}.{outer.hexdigest()}"
 
 
 def mint(
@@ -151,12 +146,25 @@ def verify(text: str, keys: Mapping[str, bytes], *, now: float) -> Assertion:
     return assertion
 
 
-# A hash that has taken in the key costs half of one that has not. By RFC 2104's two hashes: Python's own class of an HMAC takes
-# as long to copy as they take to compute.
-@lru_cache(maxsize=8)
-def _keyed(key: bytes) -> tuple[Any, Any]:
+# All callers of one group have these in common. A hash that has taken in the key costs half of one that has not. By RFC 2104's
+# two hashes: Python's own class of an HMAC takes as long to copy as they take to compute.
+@lru_cache(maxsize=64)
+def _begun(
+    key_id: str, key: bytes, call: tuple[str, str], groups: frozenset[str], scopes: frozenset[str]
+) -> tuple[str, Any, Any]:
+    """All of an assertion in front of who its caller is, and RFC 2104's inner and outer hash after that."""
+    method, route = call
+    grant = (
+        f'{{"groups":{json_names(groups)},"scopes":{json_names(scopes)},"route":{json_string(route)},"method":{json_string(method)},'
+        '"sub":'
+    )
+    # White space up to a multiple of three bytes: base64 can be written in two parts there.
+    grant += -len(grant) % 3 * " "
+    beginning = f"{_VERSION}.{key_id}.{b64url(grant.encode('ascii'))}"
     block = key.ljust(_BLOCK, b"\0")
-    return sha256(bytes(byte ^ 0x36 for byte in block)), sha256(bytes(byte ^ 0x5C for byte in block))
+    inner, outer = sha256(bytes(byte ^ 0x36 for byte in block)), sha256(bytes(byte ^ 0x5C for byte in block))
+    inner.update(beginning.encode("ascii"))
+    return beginning, inner, outer
 
 
 def _read(grant: dict[str, Any], request_id: str, issued_at: int) -> Assertion:

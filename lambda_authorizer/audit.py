@@ -7,6 +7,7 @@ Never a credential, nor any other text that nobody vouched for. Everything beyon
 begin a line of its own.
 """
 
+from functools import lru_cache
 from time import time_ns
 
 from lambda_authorizer.access_policy import RULES
@@ -33,7 +34,7 @@ class Line:
 
     __slots__ = ("_call", "_decided", "_more", "_who")
 
-    def __init__(self, decision: str, reason: Reason, *, request: Request | None = None, caller: Caller | None = None) -> None:
+    def __init__(self, decision: str, reason: Reason, request: Request | None = None, caller: Caller | None = None) -> None:
         self._decided = _ALLOWED if reason is _ALLOW else _decided(decision, reason)
         self._call = _NO_CALL if request is None else _CALLS.get(request.call, _NO_CALL)
         self._who, self._more = (_NOBODY, _NOTHING_MORE) if caller is None else _who(caller)
@@ -67,8 +68,11 @@ def _json(text: str | None) -> str:
 
 def _who(caller: Caller) -> tuple[str, str]:
     principal, groups, _, auth_method, client_id, token_id, key_id, _ = caller
-    more = (
-        f',"groups":{json_names(groups)},"auth_method":{json_string(auth_method)},'
-        f'"client_id":{_json(client_id)},"token_id":{_json(token_id)},"key_id":{_json(key_id)}'
-    )
+    more = f'{_common(groups, auth_method, client_id)}{_json(token_id)},"key_id":{_json(key_id)}'
     return f',"principal":{json_string(principal)},"source_ip":', more
+
+
+# Who comes through one client is of few groups.
+@lru_cache(maxsize=64)
+def _common(groups: frozenset[str], auth_method: str, client_id: str | None) -> str:
+    return f',"groups":{json_names(groups)},"auth_method":{json_string(auth_method)},"client_id":{_json(client_id)},"token_id":'

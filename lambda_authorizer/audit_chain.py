@@ -49,7 +49,7 @@ class Chain:
     def close(self, open_line: str) -> str:
         """The record of ``open_line``: the ASCII text of a JSON object with at least one member, without its closing brace."""
         with self._lock:
-            return self._close(open_line)
+            return self._close(open_line, "")
 
     def write(self, open_line: str) -> None:
         """Close it, and write it to standard output, where the records then are in their order.
@@ -60,15 +60,15 @@ class Chain:
         with self._lock:
             out = sys.stdout
             # One write: a second process on the same pipe cannot come between.
-            out.write(f"{self._close(open_line)}\n")
+            out.write(self._close(open_line, "\n"))
             out.flush()
 
-    def _close(self, open_line: str) -> str:
+    def _close(self, open_line: str, end: str) -> str:
         number = self._next
         hashed = f'{open_line}{self._writer}{number},"previous":"{self._previous}"'
         self._previous = own = sha256(hashed.encode("ascii")).hexdigest()
         self._next = number + 1
-        return f'{hashed},"hash":"{own}"}}'
+        return f'{hashed},"hash":"{own}"}}{end}'
 
 
 def parse(line: str) -> Link | None:

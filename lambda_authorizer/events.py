@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from lambda_authorizer.access_policy import RULES
 from lambda_authorizer.aws import partition_of
+from lambda_authorizer.encoding import is_printable
 from lambda_authorizer.reasons import Reason, Refused
 from lambda_authorizer.signature import HEADER, INPUT_HEADER
 
@@ -34,7 +35,6 @@ _FIELDS = ("methodArn", "httpMethod", "resource", "path")
 _REPEATED = ("stage", "apiId", "accountId", "httpMethod", "resourcePath", "path")
 _fields, _repeated = itemgetter(*_FIELDS), itemgetter(*_REPEATED)
 _STRINGS = frozenset({str})
-_REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 
 # RFC 6750 lets a token travel in the query too, AWS a signature, and API Gateway's own keys have a header: beside
@@ -97,9 +97,13 @@ def origin(event: object) -> Origin:
         return _NOWHERE
     request_id, identity = context.get("requestId"), context.get("identity")
     source_ip = identity.get("sourceIp") if isinstance(identity, dict) else None
-    if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
-        request_id = None
-    return _tuple(Origin, (request_id, _address(source_ip) if isinstance(source_ip, str) else None))
+    return _tuple(
+        Origin,
+        (
+            request_id if isinstance(request_id, str) and is_printable(request_id, 128) else None,
+            _address(source_ip) if isinstance(source_ip, str) else None,
+        ),
+    )
 
 
 def read(event: object, origin: Origin, *, region: str | None) -> Request:

@@ -92,6 +92,7 @@ class Authorizer:
 
     def _answer(self, event: dict[str, Any], request: Request, origin: Origin) -> dict[str, Any]:
         request_id = origin.request_id or ""  # read() takes no event without one
+        call, parameters, method_arn, region, _, settled = request
         now, deadline = time.time(), time.monotonic() + BUDGET
         authorization, headers = events.presented(event)
         scheme, _, credential = authorization.partition(" ")
@@ -103,36 +104,33 @@ class Authorizer:
         if scheme == "bearer":
             if headers and signature.is_signed(headers):
                 raise Refused(Reason.SIGNATURE_UNEXPECTED)
-            held = self._tokens.verify(credential, now=now, deadline=deadline)
-            self._check_lock_out(held, region=request.region, now=now, deadline=deadline)
+            held = self._tokens.verify(credential, now, deadline)
+            if self._lock_outs is not None and self._lock_outs.locked(
+                held.caller.principal, held.issued, region=region, now=now, deadline=deadline
+            ):
+                raise Refused(Reason.TOKEN_LOCKED_OUT, held.caller)
         elif scheme == "apikey":
-            held = key = self._keys.verify(credential, region=request.region, now=now, deadline=deadline)
+            held = key = self._keys.verify(credential, region=region, now=now, deadline=deadline)
             signed = _signature(key, event, request, headers, now)
         else:
             raise Refused(Reason.UNKNOWN_SCHEME)
-        opening: _Opening | None = held.answers.get(request.call)
+        opening: _Opening | None = held.answers.get(call)
         # What was opened once is open to this caller still, unless more than the caller decides.
-        reason = ALLOWED if opening and request.settled else policy.decide(held.caller, request.call, request.parameters, now=now)
+        reason = ALLOWED if opening and settled else policy.decide(held.caller, call, parameters, now)
         if reason is ALLOWED and key is not None and not key.opens_from(origin.source_ip):
             reason = Reason.KEY_SOURCE
         if reason is not ALLOWED:
             audit.Line(audit.DENY, reason, request=request, caller=held.caller).write(origin, request)
-            return policy.document(reason, request.method_arn, {**policy.context(reason, held.caller), "request_id": request_id})
-        keys = self._secrets.get(now=now, deadline=deadline).assertion_keys
+            return policy.document(reason, method_arn, {**policy.context(reason, held.caller), "request_id": request_id})
+        keys = self._secrets.get(now, deadline).assertion_keys
         if opening is None or opening.keys is not keys:
             opening = _open(request, held, keys)
-        minted = opening.assertions.mint(request_id, now)
+        _, assertions, line, context = opening
+        minted = assertions.mint(request_id, now)
         if key is not None:
-            self._use(key, signed, region=request.region, now=now, deadline=deadline)
-        opening.line.write(origin, request)
-        return policy.document(reason, request.method_arn, {**opening.context, "request_id": request_id, "assertion": minted})
-
-    def _check_lock_out(self, held: Verified, *, region: str, now: float, deadline: float) -> None:
-        """Raises Refused for a token whose holder is locked out, and Fault where that cannot be told."""
-        if self._lock_outs is None:
-            return
-        if self._lock_outs.locked(held.caller.principal, held.issued, region=region, now=now, deadline=deadline):
-            raise Refused(Reason.TOKEN_LOCKED_OUT, held.caller)
+            self._use(key, signed, region=region, now=now, deadline=deadline)
+        line.write(origin, request)
+        return policy.document(reason, method_arn, {**context, "request_id": request_id, "assertion": minted})
 
     def _use(self, key: Key, signed: Signed | None, *, region: str, now: float, deadline: float) -> None:
         """Take the signature's nonce, and note that the key is used. Raises Refused, and Fault."""
@@ -152,7 +150,7 @@ def _open(request: Request, held: Verified | Key, keys: assertion.Keys) -> _Open
     opening = _Opening(
         keys,
         assertion.Template(keys, call, caller.principal, caller.groups, caller.scopes),
-        audit.Line(audit.ALLOW, ALLOWED, request=request, caller=caller),
+        audit.Line(audit.ALLOW, ALLOWED, request, caller),
         policy.context(ALLOWED, caller),
     )
     answers = held.answers

@@ -85,22 +85,21 @@ class KeySource:
         self._refreshed_at = now
         self._attempted_at = float("-inf")
 
-    def get(self, key_id: str, *, now: float, deadline: float) -> RSAPublicKey | None:
+    def get(self, key_id: str, now: float, deadline: float) -> RSAPublicKey | None:
         """The key with this id, None if the user pool has none.
 
         ``now`` is in seconds since the epoch, ``deadline`` on the clock of ``time.monotonic``. Raises Fault.
         """
-        if (
-            self._url
-            and (key_id not in self._keys or now - self._refreshed_at > SOFT_AGE)
-            and now - self._attempted_at >= COOLDOWN
-        ):
-            # Before the attempt: one that fails counts too, or unknown key ids would buy a fetch each.
-            self._attempted_at = now
-            self._refresh(self._url, now, min(deadline, time.monotonic() + TIMEOUT))
-        if self._url and now - self._refreshed_at > HARD_AGE:
-            raise Fault(Reason.KEY_SET_STALE)
-        return self._keys.get(key_id)
+        key, age = self._keys.get(key_id), now - self._refreshed_at
+        if self._url and (key is None or age > SOFT_AGE):
+            if now - self._attempted_at >= COOLDOWN:
+                # Before the attempt: one that fails counts too, or unknown key ids would buy a fetch each.
+                self._attempted_at = now
+                self._refresh(self._url, now, min(deadline, time.monotonic() + TIMEOUT))
+            if now - self._refreshed_at > HARD_AGE:
+                raise Fault(Reason.KEY_SET_STALE)
+            return self._keys.get(key_id)
+        return key
 
     def _refresh(self, url: str, now: float, deadline: float) -> None:
         try:

@@ -34,7 +34,7 @@ class Caller(NamedTuple):
     """Seconds since the epoch; None for who did not sign in."""
 
 
-def decide(caller: Caller, call: tuple[str, str], parameters: dict[str, str] | None, *, now: float) -> Reason:
+def decide(caller: Caller, call: tuple[str, str], parameters: dict[str, str] | None, now: float) -> Reason:
     """ALLOWED if the access policy opens the call to the caller, else the reason for the Deny.
 
     ``call`` is the method and the route's template, ``parameters`` the path's parts in its place: each is a ULID, whatever the

@@ -5,7 +5,7 @@ is being rotated, or was, it has also ``following_api_key_pepper`` or ``previous
 ``inner_api_key_peppers`` (a list of them): ``peppers`` says what they are for.
 """
 
-import base64
+import binascii
 from typing import Any, NamedTuple
 
 from lambda_authorizer.assertion import Keys, decode_keys
@@ -64,7 +64,7 @@ def _decoded(text: object, name: str) -> bytes:
     if not isinstance(text, str):
         raise ValueError(f"{name} must be a string")  # noqa: TRY004  # the document is wrong
     try:
-        decoded = base64.b64decode(text, validate=True)
+        decoded = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         raise ValueError(f"{name} is not base64") from None
     if len(decoded) < _MIN_PEPPER_BYTES:
@@ -78,7 +78,7 @@ class FixedSecrets:
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
 
-    def get(self, *, now: float, deadline: float) -> Secrets:  # noqa: ARG002  # the same call as ManagedSecrets.get
+    def get(self, now: float, deadline: float) -> Secrets:  # noqa: ARG002  # the same call as ManagedSecrets.get
         """The secrets."""
         return self._secrets
 
@@ -92,7 +92,7 @@ class ManagedSecrets:
         self._secrets: Secrets | None = None
         self._read_at = self._attempted_at = float("-inf")
 
-    def get(self, *, now: float, deadline: float) -> Secrets:
+    def get(self, now: float, deadline: float) -> Secrets:
         """The secrets. ``now`` is in seconds since the epoch, ``deadline`` on the clock of ``time.monotonic``. Raises Fault."""
         held = self._secrets if now - self._read_at <= STALE_AGE else None
         if held and (now - self._read_at <= MAX_AGE or now - self._attempted_at < RETRY_AFTER):

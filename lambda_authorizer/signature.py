@@ -17,7 +17,6 @@ percent-encoded but for RFC 3986's unreserved characters, sorted by name and the
 Standard library only: `cryptography` is imported where a signature is verified.
 """
 
-import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence
@@ -67,7 +66,7 @@ class Signed(NamedTuple):
 
 def content_digest(body: bytes) -> str:
     """The value of ``Content-Digest`` for this body: RFC 9530, section 2."""
-    return f"sha-256=:{base64.b64encode(sha256(body).digest()).decode('ascii')}:"
+    return f"sha-256=:{_b64(sha256(body).digest())}:"
 
 
 def parameters(*, created: int, nonce: str, key_id: str) -> str:
@@ -103,7 +102,7 @@ def headers(parameters: str, signature: bytes) -> dict[str, str]:
     """The two headers of a signature over ``base``."""
     return {
         INPUT_HEADER: f"{_LABEL}={parameters}",
-        HEADER: f"{_LABEL}=:{base64.b64encode(signature).decode('ascii')}:",
+        HEADER: f"{_LABEL}=:{_b64(signature)}:",
     }
 
 
@@ -151,6 +150,10 @@ def verify(signed: Signed, *, key_id: str, public_key: bytes, now: float) -> Non
         raise Refused(Reason.SIGNATURE_INVALID) from None
     if abs(now - signed.created) > WINDOW:
         raise Refused(Reason.SIGNATURE_TIME)
+
+
+def _b64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def _only(headers: Mapping[str, Sequence[str]], name: str) -> str:
