@@ -7,7 +7,7 @@ from lambda_authorizer.building.target import Target
 
 # What is imported and no more: the authorizer's dependency stays out.
 MODULES = {
-    "lambda_audit": ("__init__", "audit", "config", "handler", "lines", "queries", "seals", "search"),
+    "lambda_audit": ("__init__", "audit", "config", "handler", "lines", "queries", "seals", "search", "sources"),
     "lambda_sealing": ("__init__", "chains", "seals", "store"),
     "lambda_api": ("__init__", "admission", "answering", "answers", "audit", "config", "members", "requests"),
     "lambda_authorizer": (

@@ -6,12 +6,12 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterL
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, NamedTuple
 
-from lambda_audit import lines
+from lambda_audit import lines, sources
 from lambda_audit.queries import Cursor, Query
 from lambda_authorizer.aws import Aws
 
@@ -57,7 +57,10 @@ class Search:
         self._deadline = deadline
 
     def records(self, query: Query) -> Found:
-        """The newest records that match, as many as the query's limit. Raises OutOfTime and AwsError."""
+        """The newest records that match, as many as the query's limit, with the addresses that their calls came from.
+
+        Raises OutOfTime and AwsError.
+        """
         end, given = (query.until, 0) if query.cursor is None else (min(query.until, query.cursor.moment), query.cursor.given)
         found: list[_Line] = []
         length, searched = FIRST, False
@@ -75,7 +78,20 @@ class Search:
                     continue
                 found += piece
                 end, length, searched = begin - 1, length * FACTOR, True
-        return _page(found, query, given, end)
+        page = _page(found, query, given, end)
+        return page if query.exact else page._replace(records=self._with_sources(page.records))
+
+    def _with_sources(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The records with the addresses of their calls, as far as there is time to look for them."""
+        calls: list[dict[str, Any]] = []
+        for asked in sources.unknown(records):
+            try:
+                for events in self._events(sources.AUTHORIZER, asked.pattern, asked.begin, asked.end):
+                    shown = (lines.record(sources.AUTHORIZER, event["message"], event["timestamp"]) for event in events)
+                    calls += [record for record in shown if record is not None]
+            except OutOfTime:
+                break
+        return sources.filled(records, calls)
 
     def _piece(self, query: Query, begin: int, end: int, threads: ThreadPoolExecutor) -> list[_Line] | None:
         """The records of a piece, the newest first; None when there are too many."""
@@ -89,28 +105,37 @@ class Search:
         return sorted((line for some in streams for line in some or ()), key=lambda line: line[:3], reverse=True)
 
     def _lines(self, stream: str, query: Query, begin: int, end: int) -> list[_Line] | None:
-        asked = {
-            "logGroupName": self._log_groups[stream],
-            "filterPattern": query.pattern(stream),
-            "startTime": begin,
-            "endTime": end,
-            "limit": PAGE,
-        }
+        shown = lines.exact if query.exact else lines.record
         found: list[_Line] = []
-        while True:
-            if time.monotonic() >= self._until:
-                raise OutOfTime
-            answer = self._aws.call("logs", "Logs_20140328.FilterLogEvents", asked, region=self._region, deadline=self._deadline)
-            for event in answer.get("events", []):
-                shown = lines.exact if query.exact else lines.record
+        for events in self._events(stream, query.pattern(stream), begin, end):
+            for event in events:
                 record = shown(stream, event["message"], event["timestamp"])
                 if record is not None and query.matches(record):
                     found.append(_Line(event["timestamp"], stream, event["eventId"], record))
             if len(found) > MOST:
                 return None
+        return found
+
+    def _events(self, stream: str, pattern: str, begin: int, end: int) -> Iterator[list[dict[str, Any]]]:
+        """The events of a log group from ``begin`` to ``end`` that a filter pattern lets through, page by page.
+
+        Raises OutOfTime and AwsError.
+        """
+        asked = {
+            "logGroupName": self._log_groups[stream],
+            "filterPattern": pattern,
+            "startTime": begin,
+            "endTime": end,
+            "limit": PAGE,
+        }
+        while True:
+            if time.monotonic() >= self._until:
+                raise OutOfTime
+            answer = self._aws.call("logs", "Logs_20140328.FilterLogEvents", asked, region=self._region, deadline=self._deadline)
+            yield answer.get("events", [])
             # A page may be empty and have another after it.
             if not answer.get("nextToken"):
-                return found
+                return
             asked["nextToken"] = answer["nextToken"]
 
 

@@ -20,6 +20,9 @@ audit = typer.Typer(help="The audit trail: who asked for what, and what came of 
 app.add_typer(audit, name="audit")
 
 
+HEADS = ("TIME", "DECISION", "WHAT", "WHO", "REASON", "REQUEST", "FROM")
+
+
 class Decision(StrEnum):
     """What came of a call."""
 
@@ -251,7 +254,9 @@ def _given(**filters: str | None) -> dict[str, str]:
 def _show(command: "Command", found: Sequence["Record"]) -> None:
     def show() -> None:
         if found:
-            command.output.table(("TIME", "DECISION", "WHAT", "WHO", "REASON", "REQUEST"), [_row(record) for record in found])
+            command.output.table(
+                ("TIME", "DECISION", "WHAT", "WHO", "REASON", "REQUEST", "FROM"), [_row(record) for record in found]
+            )
         else:
             command.output.note("No records.")
 
@@ -260,8 +265,8 @@ def _show(command: "Command", found: Sequence["Record"]) -> None:
 
 def _row(record: Mapping[str, Any]) -> tuple[object, ...]:
     what = _done(record) if record.get("action") or not record.get("route") else f"{record.get('method')} {record.get('route')}"
-    who = record.get("principal") or record.get("source_ip")
-    return (record.get("time"), record.get("decision"), what, who, record.get("reason"), record.get("request_id"))
+    told = (record.get(name) for name in ("principal", "reason", "request_id", "source_ip"))
+    return (record.get("time"), record.get("decision"), what, *told)
 
 
 def _done(record: Mapping[str, Any]) -> str:

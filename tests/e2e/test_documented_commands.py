@@ -230,8 +230,12 @@ def _the_trail(typist: Typist, analysis: str) -> None:
     story = typist.types(f"audit ask story-of {ended['request_id']} --since 1h --until 0m")["records"]
     assert [record["stream"] for record in story] == ["worker", "service", "authorizer"]
     assert {(record["principal"], record["resource"]) for record in story[:2]} == {(subject, analysis)}
+    # From where it came is in the authorizer's record, and shown with those of the others.
+    (source,) = {record["source_ip"] for record in story}
+    assert source
     read = typist.types(f"audit ask who-read {analysis}")["records"]
     assert {(record["principal"], record["files"] > 1, record["bytes"] > 1) for record in read} == {(subject, True, True)}
+    assert {record["source_ip"] for record in read} == {source}
     changed = {record["action"] for record in typist.types(f"audit ask changes-by {subject}")["records"]}
     assert changed >= {"config_changed", "analysis_shared", "create", "rotate", "revoke", "invite", "change"}
     typist.serves(f"audit tail --decision allow --reason allowed --principal {subject}", until="Ctrl-C", code=130)

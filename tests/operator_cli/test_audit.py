@@ -90,9 +90,9 @@ def test_the_records_of_all_pages_are_one_list(trail: Any, reply: Any) -> None:
 
 def test_a_line_says_what_who_and_why(trail: Any, reply: Any) -> None:
     made = record(route=None, method=None, stream="keys", action="create", key_id="01J", decision="allow", reason="created")
-    trail.routes["GET", "/audit"] = reply(200, {"records": [record(), made]})
+    trail.routes["GET", "/audit"] = reply(200, {"records": [record(source_ip="198.51.100.7"), made]})
     first, second = (line.split("\t") for line in run("search").stdout.splitlines())
-    assert first[1:5] == ["deny", "PATCH /users", "7ea23147", "not_permitted"]
+    assert first[1:] == ["deny", "PATCH /users", "7ea23147", "not_permitted", "r1", "198.51.100.7"]
     assert second[1:5] == ["allow", "keys create 01J", "7ea23147", "created"]
 
 
