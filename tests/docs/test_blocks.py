@@ -58,6 +58,10 @@ RUN = {
     ("docs/operators.md", "upload=$(heartmapctl"): f"{TYPED}::test_the_recipes_for_a_shell_run_as_written",
     ("docs/proof.md", "pulumi stack export"): "tests/engine/test_stacks.py::test_isolation_is_proved_of_what_was_deployed",
     (
+        "docs/proof.md",
+        "make prove EXPORT=",
+    ): "tests/posture/proof/test_assumptions.py::test_the_command_of_the_page_assumes_what_it_says",
+    (
         "docs/scaling.md",
         "python benchmarks/scaling_page.py",
     ): "tests/benchmarks/test_scaling.py::test_the_page_has_what_the_simulation_says",

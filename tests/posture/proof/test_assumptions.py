@@ -1,5 +1,9 @@
 """What is assumed of a network that was there: in its form alone, and only of what the export speaks of and does not have."""
 
+import itertools
+import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from posture.proof.report import lines
 from tests.posture.proof.test_kinds import command, export, resource
 
 __all__ = ["command"]
+PROJECT = Path(__file__).resolve().parents[3]
 
 GROUP = resource("aws:ec2/securityGroup:SecurityGroup", "sg-1", vpcId="vpc-1")
 
@@ -59,6 +64,17 @@ def test_what_is_assumed_stands_in_the_report() -> None:
     first, told = broken(assumptions.parse(["vpc-1=172.20.0.0/16"]))
     assert first.startswith("  1 proved ")
     assert told.startswith("  assumed, and not proved: vpc-1 is 172.20.0.0/16")
+
+
+def test_the_command_of_the_page_assumes_what_it_says() -> None:
+    (command,) = re.findall(r"make prove .*ASSUME=.*", (PROJECT / "docs/proof.md").read_text(encoding="utf-8"))
+    done = subprocess.run(
+        [*shlex.split(command), "--dry-run"], cwd=PROJECT, check=True, capture_output=True, text=True, timeout=60
+    )
+    typed = shlex.split(done.stdout.splitlines()[-1])
+    said = [after for option, after in itertools.pairwise(typed) if option == "--assume"]
+    assert typed[-1 - 2 * len(said)] == "export.json"
+    assert assumptions.parse(said).ids == ["pl-0123", "pl-4567", "sg-0123", "vpc-0123"]
 
 
 def test_a_mistyped_assumption_is_exit_1_with_the_form(command: object, tmp_path: Path) -> None:
