@@ -119,7 +119,7 @@ def read_function(name: str, directory: Path, client: Any) -> Function:
         log_group=settings.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{settings['FunctionName']}",
         log_stream=f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{secrets.token_hex(16)}",
         code=code,
-        concurrency=deployed.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
+        concurrency=client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions"),
     )
 
 

@@ -9,18 +9,34 @@ from typing import Any
 
 import pytest
 
-from local_cloud.game_days import GAME_DAYS
+from local_cloud.game_days import GAME_DAYS, play
 from tests.e2e.conftest import Local
 
 
 @pytest.mark.parametrize("name", GAME_DAYS)
 def test_what_is_broken_shows_as_it_is_said_and_is_mended_as_it_is_said(local: Local, name: str) -> None:
-    played = local.command("game-day", name, *local.arguments, timeout=300)
+    day, said = GAME_DAYS[name], list[str]()
+    play(day, local.state, say=said.append)
+    assert f"docs/runbook.md#{day.section}" in "\n".join(said)
+    assert said[-1] == "Mended."
+
+
+def test_the_command_plays_a_game_day(local: Local) -> None:
+    played = local.command("game-day", "dead-letters", *local.arguments, timeout=300)
     assert played.returncode == 0, played.stderr
-    day = GAME_DAYS[name]
     said = " ".join(played.stderr.split())
-    assert f"docs/runbook.md#{day.section}" in said
+    assert "Speaks: dead-letters" in said
     assert said.endswith("Mended.")
+
+
+def test_the_command_shows_what_spoke(local: Local) -> None:
+    done = local.command("alarms", *local.arguments, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "docs/runbook.md" in done.stdout
+    # An alarm speaks when the minute is over: those of the first game days have.
+    shown = {words[1]: line for line in done.stdout.splitlines() if len(words := line.split()) > 2}
+    assert all(" UTC " in shown[name] for name in ("api-5xx", "balancer-5xx", "keys-errors")), shown
+    assert " UTC " not in shown["api-expiry" if "api-expiry" in shown else "balancer-expiry"]
 
 
 def test_each_game_day_has_its_page_in_the_runbook() -> None:

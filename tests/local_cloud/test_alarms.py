@@ -439,6 +439,12 @@ def test_what_a_schedule_calls_goes_on_being_called_and_what_none_calls_does_not
         assert state(one, found, T0 + HOUR) == expected
 
 
+def test_what_stands_well_has_stood_well_and_its_silence_before_is_no_alarm() -> None:
+    one, found = ALARMS["no-healthy-hosts"], History()
+    metrics.lasting(one, GOOD["no-healthy-hosts"], found, T0)
+    assert {what for _, what in changes(one, found, T0 - HOUR, T0)} == {OK}
+
+
 def test_of_a_metric_of_which_nothing_is_known_nothing_is_made_up() -> None:
     unknown = Metric("AWS/EC2", "CPUUtilization")
     assert metrics.logged([unknown], Logs({}, ACCESS, WAF), History()) == [unknown]

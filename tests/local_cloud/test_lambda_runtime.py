@@ -288,3 +288,9 @@ async def test_more_calls_at_once_than_are_reserved_are_throttled(deploy: Callab
         assert await host.invoke({})
     finally:
         await host.stop()
+
+
+def test_of_a_function_that_may_not_run_at_all_no_call_is_made(deploy: Callable, aws: Callable, tmp_path: Path) -> None:
+    name = deploy().name
+    aws("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    assert lambda_runtime.read_function(name, tmp_path / "none", aws("lambda")).concurrency == 0
