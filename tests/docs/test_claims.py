@@ -1,4 +1,6 @@
-"""Every statement of the threat model and of HeartMAP's checklist names a test, and that test is there and runs."""
+"""Every statement of the threat model and of HeartMAP's checklist names a test: it is there, it runs, and there is a breakage that
+has to turn it red. That it does, `make claims` tries.
+"""
 
 import ast
 import functools
@@ -127,6 +129,14 @@ def test_a_breakage_can_be_made_and_turns_tests_of_its_row_red(breakage: Breakag
     named = [TESTS[row] for row in breakage.rows]
     assert all(set(breakage.functions) & set(tests) for tests in named)
     assert set(breakage.functions) <= {test for tests in named for test in tests if not test.startswith(DEPLOYED)}
+
+
+def test_every_row_has_a_breakage_and_each_of_its_tests_is_turned_red_by_one() -> None:
+    """Which one it is does not matter: two rows may name one test."""
+    broken = {row for breakage in BREAKAGES for row in breakage.rows}
+    red = {test for breakage in BREAKAGES for test in breakage.functions}
+    assert [row for row in TESTS if row not in broken] == []
+    assert [test for tests in TESTS.values() for test in tests if test not in red and not test.startswith(DEPLOYED)] == []
 
 
 @pytest.mark.parametrize(

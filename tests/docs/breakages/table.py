@@ -1,6 +1,6 @@
 """The breakages: for each statement of a page, how its control is taken away, and the tests that have to turn red.
 
-A file of this directory is YAML, by section of the page. Its keys are rows' numbers, one or several, whose control is the same, and
+A file of this directory is YAML, by section of the page. Its keys are numbers of rows, one or several with the same control, and
 each has a list of breakages::
 
     T2, H3:
