@@ -34,7 +34,7 @@ class Line:
 
     __slots__ = ("_call", "_decided", "_more", "_who")
 
-    def __init__(self, decision: str, reason: Reason, request: Request | None = None, caller: Caller | None = None) -> None:
+    def __init__(self, decision: str, reason: Reason, *, request: Request | None = None, caller: Caller | None = None) -> None:
         self._decided = _ALLOWED if reason is _ALLOW else _decided(decision, reason)
         self._call = _NO_CALL if request is None else _CALLS.get(request.call, _NO_CALL)
         self._who, self._more = (_NOBODY, _NOTHING_MORE) if caller is None else _who(caller)

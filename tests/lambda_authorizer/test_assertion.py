@@ -43,6 +43,13 @@ def test_a_valid_assertion_says_what_the_authorizer_decided() -> None:
     assert verify(forged(payload()), KEYS.keys, now=NOW).principal == "p"
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+@pytest.mark.parametrize("principal", ["a", "ab", "abc", 'q"\\', "\u00e9"])
+def test_what_is_written_once_may_have_any_length(method: str, principal: str) -> None:
+    said = verify(minted(method=method, principal=principal), KEYS.keys, now=NOW)
+    assert (said.method, said.principal) == (method, principal)
+
+
 def test_the_key_that_signed_before_a_rotation_is_still_good() -> None:
     assert verify(minted(), {"new": b"n" * 32, "newer": b"x" * 32}, now=NOW).principal == "someone"
 
