@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from lambda_authorizer import api_keys, peppers
 from local_cloud import alarms, metrics
+from local_cloud.lambda_runtime import BOOTSTRAP
 from local_cloud.supervisor import Supervisor
 from operator_cli.operations import rotate
 from operator_cli.operations.archive import Archive, Directory
@@ -34,7 +36,7 @@ PATIENCE = 180.0
 """Seconds to wait for a symptom, and for the end of it."""
 POLL = 0.3
 FUNCTIONS = "edge"
-"""The process under which the functions run: started anew, they read their secret anew, as new instances do."""
+"""The process under which the functions run: started anew, it reads anew how they are deployed."""
 
 
 class GameDayFailed(Exception):
@@ -168,11 +170,17 @@ class Environment:
         self.stack.client("secretsmanager").put_secret_value(
             SecretId=self.stack.secret, SecretString=text, ClientRequestToken=str(uuid.uuid4())
         )
-        self.supervisor.start_program(FUNCTIONS)
+        self.end_instances()
 
     def undo_secret(self) -> None:
         rotate.Secret(self.stack).undo()
-        self.supervisor.start_program(FUNCTIONS)
+        self.end_instances()
+
+    def end_instances(self) -> None:
+        """End the functions' processes, which have read their secret: the next call starts another, as Lambda does."""
+        for child in psutil.Process(self.supervisor.pids()[FUNCTIONS]).children():
+            if str(BOOTSTRAP) in child.cmdline():
+                child.kill()
 
     def back_up(self) -> Content:
         """A backup of how everything is now, for as long as the game day lasts."""

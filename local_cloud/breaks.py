@@ -1,6 +1,7 @@
 """What game days do: how the running local environment is broken, what shows of it, and what mends it."""
 
 import base64
+import contextlib
 import json
 import os
 import resource
@@ -60,12 +61,14 @@ def replace_api(environment: Environment) -> None:
 # ---- The worker and its work ----
 
 
-def ask(environment: Environment) -> None:
+def ask(environment: Environment, analysis_type: str = "basic") -> None:
     """An analysis of what was uploaded before."""
     environment.ctl("login", "--as", "analyst")
     uploads = json.loads(environment.ctl("uploads", "list", "--json"))["uploads"]
     upload = next(each["upload_id"] for each in uploads if each["state"] == "accepted")
-    environment.kept["analysis"] = json.loads(environment.ctl("analyze", upload, "--type", "basic", "--json"))["analysis_id"]
+    environment.kept["analysis"] = json.loads(environment.ctl("analyze", upload, "--type", analysis_type, "--json"))[
+        "analysis_id"
+    ]
 
 
 def analysis(environment: Environment) -> dict[str, Any]:
@@ -82,8 +85,8 @@ def is_left(environment: Environment) -> bool:
 
 
 def begin_work(environment: Environment) -> int:
-    """An analysis that runs; the process id of its worker."""
-    ask(environment)
+    """An analysis that runs, and for a while; the process id of its worker."""
+    ask(environment, "comprehensive")
     wait(lambda: analysis(environment)["state"] == "running", "The analysis does not begin.")
     return environment.supervisor.pids()["worker"]
 
@@ -132,10 +135,17 @@ def fill_disk(environment: Environment) -> None:
     """The job that runs gets no more room on its disk."""
     asked = time.time()
     worker = psutil.Process(begin_work(environment))
-    # Not that of the process which the jobs are forked from: it is older.
-    jobs = [each.pid for each in worker.children(recursive=True) if each.create_time() > asked]
-    for job in jobs:
-        resource.prlimit(job, resource.RLIMIT_FSIZE, (ROOM, ROOM))
+    wait(lambda: _squeezed(worker, asked), "No job of the worker was seen.")
+
+
+def _squeezed(worker: psutil.Process, since: float) -> bool:
+    """Whether there was a job to take its room from: a process that leads a session of its own, unlike those it is forked from."""
+    for each in worker.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if each.create_time() > since and os.getsid(each.pid) == each.pid:
+                resource.prlimit(each.pid, resource.RLIMIT_FSIZE, (ROOM, ROOM))
+                return True
+    return False
 
 
 def disk_is_full(environment: Environment) -> bool:
