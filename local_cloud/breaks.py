@@ -1,14 +1,12 @@
 """What game days do: how the running local environment is broken, what shows of it, and what mends it."""
 
 import base64
-import contextlib
 import json
 import os
-import resource
 import signal
 import ssl
-import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,6 +14,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from heartmap_service.sandbox import Limits
 from infra.certificates import self_signed
 from local_cloud import scheduler
 from local_cloud.breakable import FUNCTIONS, Environment, GameDayFailed, wait
@@ -30,8 +29,6 @@ BREAKABLE = (*ADMINISTRATION, "token", "sealing")
 KEY_OF_SEALS = "seals.pem"
 MOST_EVENTS = 10_000
 """Of one PutLogEvents."""
-ROOM = 64 * 1024
-"""Bytes of a file that a job may still write when its disk is full: its last words."""
 
 
 # ---- The service ----
@@ -132,20 +129,18 @@ def leave_work(environment: Environment) -> None:
 
 
 def fill_disk(environment: Environment) -> None:
-    """The job that runs gets no more room on its disk."""
-    asked = time.time()
-    worker = psutil.Process(begin_work(environment))
-    wait(lambda: _squeezed(worker, asked), "No job of the worker was seen.")
+    """A file in the job's directory, of nothing but a length, is more than all that a job may write."""
+    scratch = environment.state / "scratch" / "worker_service"
 
+    def jobs() -> set[Path]:
+        return set(scratch.glob("heartmap-job-*"))
 
-def _squeezed(worker: psutil.Process, since: float) -> bool:
-    """Whether there was a job to take its room from: a process that leads a session of its own, unlike those it is forked from."""
-    for each in worker.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-            if each.create_time() > since and os.getsid(each.pid) == each.pid:
-                resource.prlimit(each.pid, resource.RLIMIT_FSIZE, (ROOM, ROOM))
-                return True
-    return False
+    # One is of the process that the jobs are forked from.
+    before = jobs()
+    begin_work(environment)
+    wait(lambda: bool(jobs() - before), "No job of the worker was seen.")
+    with (jobs() - before).pop().joinpath("filler").open("wb") as filler:
+        filler.truncate(Limits(memory=0).disk + 1)
 
 
 def disk_is_full(environment: Environment) -> bool:

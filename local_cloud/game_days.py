@@ -105,7 +105,7 @@ _DAYS = (
     ),
     GameDay(
         name="worker-disk-full",
-        breaks="the disk of a job is full",
+        breaks="a job has written more than all that it may",
         symptom="its analysis fails with the code out_of_disk",
         section="worker-disk-full",
         mend="make room, and run the analysis again: the worker lives on",
