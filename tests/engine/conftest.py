@@ -169,6 +169,13 @@ class Engine:
     def export(self) -> list[dict[str, Any]]:
         return self.run("print(json.dumps(deployment.select().export_stack().deployment))").get("resources", [])
 
+    def exported(self) -> str:
+        """What `pulumi stack export` would write of the stack as it stands."""
+        return self.run(
+            "state = deployment.select().export_stack()\n"
+            "print(json.dumps(json.dumps({'version': state.version, 'deployment': state.deployment})))"
+        )
+
     def client(self, service: str) -> Any:
         return self.account.client(service)
 

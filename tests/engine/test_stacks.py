@@ -10,8 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.network import GATEWAY_ENDPOINTS, interface_endpoints
+from operator_cli.operations import rotate
+from operator_cli.operations.stack import Stack
 from posture.controls.page import PAGE, read
-from posture.proof import mutations, report
+from posture.proof import assumptions, mutations, option_mutations, report
 from posture.proof.exported import parse
 from posture.proof.proving import prove
 from posture.scanners import prowler
@@ -75,7 +78,7 @@ def about(*stacks: str) -> Callable[[Any], Any]:
 @pytest.fixture(scope="module")
 def exported(engine: Any, first: Any) -> str:
     """What `pulumi stack export` would write of the stack as it stands."""
-    return json.dumps({"deployment": engine.run("print(json.dumps(deployment.select().export_stack().deployment))")})
+    return engine.exported()
 
 
 @about("dev", "prod")
@@ -89,6 +92,41 @@ def test_the_proof_refuses_each_change_of_one_thing(exported: str) -> None:
     assert list(mutations.unnoticed(exported)) == []
 
 
+# Ways in that no stack has unless it is asked for.
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate"
+OPTIONS: dict[str, Any] = {
+    "audit_trail": True,
+    "bastion": True,
+    "break_glass_users": ["arn:aws:iam::123456789012:user/emergency"],
+    "vpn": "certificate",
+    "vpn_cidr": "10.200.0.0/22",
+    "vpn_server_certificate_arn": f"{CERTIFICATE}/server",
+    "vpn_client_certificate_arn": f"{CERTIFICATE}/clients",
+}
+
+
+def with_settings(engine: Any, settings: dict[str, Any]) -> None:
+    """Writes settings into the stack's file, in place of what it says of them."""
+    file = engine.project / f"Pulumi.{engine.stack}.yaml"
+    kept = [
+        line for line in file.read_text().splitlines() if line.strip().removeprefix("heartmap:").split(":")[0] not in settings
+    ]
+    file.write_text("\n".join([*kept, *(f"  heartmap:{key}: {json.dumps(value)}" for key, value in settings.items())]) + "\n")
+
+
+@about("dev")
+def test_isolation_is_proved_of_the_ways_in_that_settings_add(engine: Any, first: Any) -> None:
+    with_settings(engine, OPTIONS)
+    engine.up()
+    text = engine.exported()
+    proof = prove(parse(text))
+    lines = "\n".join(report.lines(proof))
+    assert not proof.counterexamples, lines
+    assert "break-glass may be taken by arn:aws:iam::123456789012:user/emergency: with a second factor" in lines
+    assert f"vpn lets in for whom {CERTIFICATE}/clients vouches, to the load balancer's port 443 alone" in lines
+    assert list(mutations.unnoticed(text, (*option_mutations.BREAK_GLASS, *option_mutations.VPN))) == []
+
+
 @about("prod")
 @pytest.mark.timeout(1800)
 def test_prowler_finds_nothing_that_docs_controls_does_not_explain(engine: Any, first: Any) -> None:
@@ -96,6 +134,43 @@ def test_prowler_finds_nothing_that_docs_controls_does_not_explain(engine: Any, 
     explained = read(PAGE.read_text(encoding="utf-8")).scanners
     assert unexplained(failures, explained, engine.stack) == []
     assert stale(failures, explained, prowler.CHECKS, engine.stack) == []
+
+
+# An `up` that looks at AWS first; what it changes.
+REFRESHED = """
+changed = []
+def on_event(event):
+    if event.resource_pre_event and event.resource_pre_event.metadata.op.value not in ("same", "refresh"):
+        changed.append([event.resource_pre_event.metadata.op.value, event.resource_pre_event.metadata.urn])
+deployment.select().up(refresh=True, on_event=on_event, color="never")
+print(json.dumps(changed))
+"""
+
+
+def serial(engine: Any, stack: Stack) -> str:
+    """That of the load balancer's certificate."""
+    elb, acm = engine.client("elbv2"), engine.client("acm")
+    (listener,) = elb.describe_listeners(LoadBalancerArn=stack.output("load_balancer_arn"))["Listeners"]
+    arn = listener["Certificates"][0]["CertificateArn"]
+    return acm.describe_certificate(CertificateArn=arn)["Certificate"]["Serial"]
+
+
+@about("local")
+def test_what_a_rotation_of_certificates_changes_is_no_drift(engine: Any, first: Any) -> None:
+    """Neither undone nor taken for a difference, also where the engine asks AWS what there is."""
+    stack = Stack("local", first[1], engine.endpoint)
+    before = serial(engine, stack)
+    rotate.certificates(stack, tell=lambda _: None)
+    gateway, stage = engine.client("apigateway"), {"restApiId": first[1]["rest_api_id"], "stageName": first[1]["stage_name"]}
+    rotated, renewed = gateway.get_stage(**stage)["clientCertificateId"], serial(engine, stack)
+    assert renewed != before
+    changed = [change for change in engine.run(REFRESHED) if "ertificate" in change[1] or "apigateway/stage" in change[1]]
+    assert changed == []
+    assert gateway.get_stage(**stage)["clientCertificateId"] == rotated
+    assert serial(engine, stack) == renewed
+    described = {one["clientCertificateId"]: one["description"] for one in gateway.get_client_certificates()["items"]}
+    assert sorted(described.values()) == ["heartmap-local", "heartmap-local, rotated"]
+    rotate.forget_certificates(gateway, "local")
 
 
 # What `heartmapctl operate teardown` decides and has the engine do; the types of what it leaves.
@@ -132,3 +207,60 @@ def test_destroy_leaves_nothing_behind(engine: Any, first: Any) -> None:
     engine.run("deployment.destroy()\nprint('{}')")
     assert [resource["type"] for resource in engine.export() if resource["type"] != "pulumi:pulumi:Stack"] == []
     assert engine.account.left() == {}
+
+
+def owners_network(ec2: Any) -> tuple[str, list[str], str, dict[str, str]]:
+    """A network that is there already: its id, its subnets, the group of its endpoints, and the lists of addresses by service."""
+    vpc = ec2.create_vpc(CidrBlock="172.20.0.0/16")["Vpc"]["VpcId"]
+    for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):
+        ec2.modify_vpc_attribute(VpcId=vpc, **{attribute: {"Value": True}})
+    subnets: list[str] = []
+    for number, zone in enumerate(("use1-az1", "use1-az2")):
+        made = ec2.create_subnet(VpcId=vpc, CidrBlock=f"172.20.{number}.0/24", AvailabilityZoneId=zone)["Subnet"]["SubnetId"]
+        ec2.modify_subnet_attribute(SubnetId=made, MapPublicIpOnLaunch={"Value": False})
+        subnets.append(made)
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    group = ec2.create_security_group(VpcId=vpc, GroupName="endpoints", Description="The owner's")["GroupId"]
+    about = {"VpcId": vpc, "VpcEndpointType": "Gateway", "RouteTableIds": [table]}
+    for service in GATEWAY_ENDPOINTS:
+        ec2.create_vpc_endpoint(ServiceName=f"com.amazonaws.us-east-1.{service}", **about)
+    about = {"VpcId": vpc, "VpcEndpointType": "Interface", "SubnetIds": subnets, "SecurityGroupIds": [group]}
+    for service in interface_endpoints(bastion=True):
+        ec2.create_vpc_endpoint(ServiceName=f"com.amazonaws.us-east-1.{service}", PrivateDnsEnabled=True, **about)
+    lists = {one["PrefixListName"].rpartition(".")[2]: one["PrefixListId"] for one in ec2.describe_prefix_lists()["PrefixLists"]}
+    return vpc, subnets, group, {service: lists[service] for service in GATEWAY_ENDPOINTS}
+
+
+def found_by(account: Any) -> dict[str, Any]:
+    """What is there; of subnets their ids, since the emulated AWS gives no address back that something had in them."""
+    left = account.left()
+    return {**left, "subnets": [subnet["SubnetId"] for subnet in left["subnets"]]}
+
+
+@about("dev")
+def test_in_a_network_that_was_there_what_the_stack_made_is_proved_and_the_rest_is_named(
+    engine_of: Callable[[str], Any], engine: Any, first: Any
+) -> None:
+    """After the stack of this module is gone: in the same emulated AWS, and it is left as it was found."""
+    existing = engine_of("dev")
+    vpc, subnets, group, lists = owners_network(existing.client("ec2"))
+    before = found_by(existing.account)
+    with_settings(existing, {**OPTIONS, "existing_vpc_id": vpc, "existing_subnet_ids": subnets})
+    existing.up()
+    text = existing.exported()
+    assert f"--assume {vpc}=" in "\n".join(report.lines(prove(parse(text))))
+
+    said = [f"{vpc}=172.20.0.0/16", f"{group}=endpoints", *(f"{one}={service}" for service, one in lists.items())]
+    assumed = assumptions.parse(said)
+    proof = prove(parse(text), assumed)
+    lines = "\n".join(report.lines(proof))
+    assert not proof.counterexamples, lines
+    assert [one for one in (vpc, group, *lists.values()) if f"assumed, and not proved: {one}" not in lines] == []
+    changes = (*option_mutations.EXISTING_NETWORK, *option_mutations.BREAK_GLASS)
+    assert list(mutations.unnoticed(text, changes, assumed)) == []
+    for left_out in said:
+        less = assumptions.parse(one for one in said if one != left_out)
+        assert prove(parse(text), less).counterexamples, f"the proof holds without {left_out}"
+
+    existing.run("deployment.destroy()\nprint('{}')")
+    assert found_by(existing.account) == before
