@@ -58,9 +58,13 @@ def analyses(local: Local) -> list[str]:
     upload_id = json.loads(uploaded.stdout)["upload_id"]
     made = []
     for more in ([], ["--option", "resolution=1.5"]):
-        done = local.ctl("analyze", upload_id, "--type", "comprehensive", "--visibility", "shared", "--wait", "--json", *more)
+        done = local.ctl("analyze", upload_id, "--type", "comprehensive", "--visibility", "shared", "--json", *more)
         assert done.returncode == 0, done.stderr
         made.append(json.loads(done.stdout)["analysis_id"])
+    # Both are worked on at once, where there are workers for both.
+    for analysis_id in made:
+        done = local.ctl("jobs", "watch", analysis_id, "--json")
+        assert done.returncode == 0, done.stderr
     return made
 
 
