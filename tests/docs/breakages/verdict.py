@@ -41,9 +41,10 @@ class _Verdicts:
             lines.write(json.dumps({"test": test, "verdict": said}) + "\n")
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Once a test failed, it is not tried with its other parameters."""
-        return True if item.nodeid.partition("[")[0] in self._failed else None
+        if item.nodeid.partition("[")[0] in self._failed:
+            pytest.skip("It failed.")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
@@ -52,7 +53,7 @@ class _Verdicts:
             self._failed.add(item.nodeid.partition("[")[0])
             said = verdict(call.excinfo.value)
             self._say(item.nodeid, said if call.when == "call" else f"{said} in its {call.when}")
-        elif report.skipped or call.when == "call":
+        elif call.when == "call" or (report.skipped and item.nodeid.partition("[")[0] not in self._failed):
             self._say(item.nodeid, report.outcome)
         return report
 
