@@ -19,7 +19,6 @@ app = typer.Typer()
 audit = typer.Typer(help="The audit trail: who asked for what, and what came of it. For administrators.")
 app.add_typer(audit, name="audit")
 
-
 HEADS = ("TIME", "DECISION", "WHAT", "WHO", "REASON", "REQUEST", "FROM")
 
 
@@ -254,9 +253,7 @@ def _given(**filters: str | None) -> dict[str, str]:
 def _show(command: "Command", found: Sequence["Record"]) -> None:
     def show() -> None:
         if found:
-            command.output.table(
-                ("TIME", "DECISION", "WHAT", "WHO", "REASON", "REQUEST", "FROM"), [_row(record) for record in found]
-            )
+            command.output.table(HEADS, [_row(record) for record in found])
         else:
             command.output.note("No records.")
 
