@@ -145,7 +145,9 @@ def _worker(wanted: bool) -> Iterator[None]:
 
     # Compiled code, which takes a minute to make, once for a checkout.
     seed = os.environ.get("HEARTMAP_NUMBA_CACHE_SEED") or str(prepared() / CACHES)
-    process = subprocess.Popen([sys.executable, "-c", _WORKER], env=os.environ | {"HEARTMAP_NUMBA_CACHE_SEED": seed})
+    # As the local environment does, on a machine that is somebody's own.
+    own = {"HEARTMAP_NUMBA_CACHE_SEED": seed, "HEARTMAP_PRELOAD_LARGE": "false"}
+    process = subprocess.Popen([sys.executable, "-c", _WORKER], env=os.environ | own)
     try:
         yield
     finally:

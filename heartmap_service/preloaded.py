@@ -27,6 +27,8 @@ from typing import Any, NoReturn
 from heartmap_service import job, kernel
 from heartmap_service.confinement import Confinement
 
+SMALL = "--small"
+"""The argument without which it goes on to load what only large data sets need."""
 READY = b"ready"
 """Said by each of the two servers."""
 END_PATIENCE = 5.0
@@ -39,6 +41,7 @@ def main() -> NoReturn:
     """Loads, and serves until the worker is gone.
 
     Twice: what only large data sets need takes longer to compile than a small job takes, so a first server forks jobs meanwhile.
+    Where it is not wanted, the first one is all.
     """
     worker = os.getppid()
     control = socket.socket(fileno=0)
@@ -55,13 +58,15 @@ def main() -> NoReturn:
     _settle()
     retirement, retire = os.pipe()
     servers.append(_serve(control, retirement, retire))
-    rehearsal.rehearse_large()
-    _settle()
-    os.close(retire)
-    servers.append(_serve(control, retirement, None))
+    if SMALL not in sys.argv[1:]:
+        rehearsal.rehearse_large()
+        _settle()
+        os.close(retire)
+        servers.append(_serve(control, retirement, None))
     control.close()
-    os.waitpid(servers[1], 0)
-    _end(servers[:1])
+    *retired, last = servers
+    os.waitpid(last, 0)
+    _end(retired)
 
 
 def _settle() -> None:

@@ -30,7 +30,7 @@ import structlog
 from heartmap_service import kernel, landlock, users
 from heartmap_service.confinement import Confinement, environment
 from heartmap_service.job import CONFINED
-from heartmap_service.preloaded import MAX_REQUEST, READY
+from heartmap_service.preloaded import MAX_REQUEST, READY, SMALL
 from heartmap_service.settings import GIB
 
 _PREFIX = "heartmap-job-"
@@ -162,15 +162,17 @@ def _is_own_file(entry: "os.DirEntry[str]") -> bool:
 
 
 class Sandbox:
-    """Runs the jobs of one worker. ``scratch`` takes its directories; ``cache_seed`` is what heartmap_service.warm made, or None.
+    """Runs the jobs of one worker. ``scratch`` takes its directories; ``cache_seed`` is what heartmap_service.warm made, or None;
+    ``large`` is whether what only large data sets need is compiled ahead of them.
 
     A context manager. ``run`` may be called from several threads at once; it starts the parent when there is none, or it died.
     """
 
     _PROGRAM = (sys.executable, "-m", "heartmap_service.preloaded")
 
-    def __init__(self, scratch: Path, cache_seed: Path | None) -> None:
+    def __init__(self, scratch: Path, cache_seed: Path | None, *, large: bool = True) -> None:
         self._scratch = scratch
+        self._large = large
         self._cache_seed = cache_seed
         self._lock = threading.Lock()
         self._parent: _Parent | None = None
@@ -209,9 +211,9 @@ class Sandbox:
                 self._end(running)
 
     def wait_until_loaded(self) -> None:
-        """Until large data sets too find everything compiled; jobs can run before. Raises SandboxBroken."""
+        """Until all is compiled that is compiled ahead; jobs can run before. Raises SandboxBroken."""
         parent = self._living()
-        while not parent.is_ready(TICK, servers=2):
+        while not parent.is_ready(TICK, servers=2 if self._large else 1):
             pass
 
     def close(self) -> None:
@@ -234,7 +236,8 @@ class Sandbox:
                 self._parent.close()
                 self._parent = None
             if self._parent is None:
-                self._parent = _Parent(self._PROGRAM, self._scratch, self._cache_seed)
+                program = self._PROGRAM if self._large else (*self._PROGRAM, SMALL)
+                self._parent = _Parent(program, self._scratch, self._cache_seed)
             return self._parent
 
     def _end(self, running: "_Running") -> None:

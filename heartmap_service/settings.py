@@ -98,6 +98,8 @@ class WorkerSettings(ServiceSettings):
     where ECS lets a task speak of itself; there is none outside ECS."""
 
     numba_cache_seed: DirectoryPath | None = None
+    preload_large: bool = True
+    """Whether what only large data sets need is compiled ahead of them, in the first half minute of a worker: 20 s of a core."""
     ecs_agent_uri: str | None = Field(default=None, validation_alias="ECS_AGENT_URI")
 
 

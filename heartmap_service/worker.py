@@ -40,7 +40,7 @@ class Worker:
             settings=settings,
             queue=Queue(clients.sqs, settings.queue_url),
             objects=Uploads(clients.s3, settings.uploads_bucket),
-            sandbox=Sandbox(settings.scratch_dir, settings.numba_cache_seed),
+            sandbox=Sandbox(settings.scratch_dir, settings.numba_cache_seed, large=settings.preload_large),
             protection=TaskProtection(settings.ecs_agent_uri),
             stop=stop,
             timing=timing or Timing(),

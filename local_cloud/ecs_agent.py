@@ -156,6 +156,8 @@ def main() -> None:
         "HEARTMAP_BIND_ADDRESS": "127.0.0.1",
         "HEARTMAP_SCRATCH_DIR": str(scratch),
         "HEARTMAP_NUMBA_CACHE_SEED": str(arguments.state / "caches"),
+        # The machine is somebody's own, and so are its cores.
+        "HEARTMAP_PRELOAD_LARGE": "false",
         supervisor.MARK: str(arguments.state),
     }
     if arguments.port is not None:

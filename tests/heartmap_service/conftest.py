@@ -179,7 +179,7 @@ def caches() -> Path:
 def worker_settings(aws: dict[str, Any], tmp_path: Path, caches: Path) -> WorkerSettings:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    return WorkerSettings(**aws, scratch_dir=scratch, job_memory_bytes=4 * GIB, numba_cache_seed=caches)
+    return WorkerSettings(**aws, scratch_dir=scratch, job_memory_bytes=4 * GIB, numba_cache_seed=caches, preload_large=False)
 
 
 @pytest.fixture

@@ -44,9 +44,9 @@ from pathlib import Path
 class Probing(Sandbox):
     """``without``: the mechanisms that are left out."""
 
-    def __init__(self, scratch: Path, *without: str) -> None:
+    def __init__(self, scratch: Path, *without: str, large: bool = True) -> None:
         self._PROGRAM = (sys.executable, str(PARENT), *without)
-        super().__init__(scratch, None)
+        super().__init__(scratch, None, large=large)
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +73,20 @@ def probe(tmp_path: Path, shared: dict[tuple[str, ...], Probing]) -> Probe:
             return parent.run({"task": "probe", "code": ERRNO + textwrap.dedent(code), **task}, directory, limits, keep_going)
 
     return run
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_what_only_large_data_sets_need_is_loaded_where_it_is_wanted(tmp_path: Path, large: bool) -> None:
+    """Where it is not, the parent would end by it."""
+    with Probing(tmp_path, *(() if large else ("large",)), large=large) as parent, job_directory(tmp_path) as directory:
+        parent.wait_until_loaded()
+        task = {"task": "probe", "code": "import os; result['server'] = os.getppid()"}
+        server = parent.run(task, directory, LIMITS, lambda *_: True)["server"]
+        (process,) = [child for child in psutil.Process().children() if str(PARENT) in child.cmdline()]
+        # A server that has retired ends.
+        psutil.wait_procs([child for child in process.children() if child.pid != server], timeout=5)
+        running = [child.pid for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
+        assert running == [server]
 
 
 # The network

@@ -21,7 +21,7 @@ Runner = Callable[..., tuple[dict[str, Any], dict[str, Path]]]
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory, caches: Path) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("jobs"), caches) as sandbox:
+    with Sandbox(tmp_path_factory.mktemp("jobs"), caches, large=False) as sandbox:
         yield sandbox
 
 

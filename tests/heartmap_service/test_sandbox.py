@@ -35,7 +35,7 @@ def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory, caches: Path) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("jobs"), caches) as sandbox:
+    with Sandbox(tmp_path_factory.mktemp("jobs"), caches, large=False) as sandbox:
         yield sandbox
 
 
