@@ -606,7 +606,7 @@ def test_an_address_outside_the_sets_is_blocked_on_every_path(client: Callable, 
     before = len(backend.requests)
     for path in ("/echo", "/nothing"):
         answer = client("GET", path, address=BLOCKED_ADDRESS)
-        assert (answer.status_code, answer.json()["code"]) == (403, "blocked")
+        assert (answer.status_code, answer.json().get("code")) == (403, "blocked")
     assert len(backend.requests) == before
 
 
