@@ -69,7 +69,12 @@ def test_what_is_assumed_stands_in_the_report() -> None:
 def test_the_command_of_the_page_assumes_what_it_says() -> None:
     (command,) = re.findall(r"make prove .*ASSUME=.*", (PROJECT / "docs/proof.md").read_text(encoding="utf-8"))
     done = subprocess.run(
-        [*shlex.split(command), "--dry-run", "--no-print-directory"], cwd=PROJECT, check=True, capture_output=True, text=True, timeout=60
+        [*shlex.split(command), "--dry-run", "--no-print-directory"],
+        cwd=PROJECT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     typed = shlex.split(done.stdout.splitlines()[-1])
     said = [after for option, after in itertools.pairwise(typed) if option == "--assume"]
