@@ -135,7 +135,7 @@ async def send(
 
 
 def code(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
+    return answer.status_code, answer.json().get("code")
 
 
 async def test_a_role_exchanges_its_signature_for_a_key_of_its_groups(edge: Edge, assume: Callable, aws: Callable) -> None:
