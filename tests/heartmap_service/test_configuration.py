@@ -272,7 +272,7 @@ def test_a_version_whose_values_are_not_taken_any_more_is_not_brought_back(admin
 @pytest.mark.parametrize("who", ["viewer", "analyst"])
 def test_only_an_administrator_brings_a_version_back(request: pytest.FixtureRequest, who: str) -> None:
     answer = request.getfixturevalue(who).call("POST", "/config", json={"restore_version": 0})
-    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert (answer.status_code, answer.json().get("code")) == (403, "forbidden")
 
 
 def test_an_analysis_keeps_the_version_it_started_under(

@@ -22,8 +22,8 @@ def path_of(rule: Rule) -> str:
 
 
 def code_of(answer: Any) -> str:
-    assert answer.headers["content-type"] == "application/problem+json"
-    return answer.json()["code"]
+    assert answer.headers.get("content-type") == "application/problem+json"
+    return answer.json().get("code")
 
 
 @EVERY_ROUTE
