@@ -432,7 +432,7 @@ def test_a_missing_credential_is_refused_without_asking_the_authorizer(client: C
 def test_a_foreign_host_is_refused(client: Callable, backend: SimpleNamespace, host: str) -> None:
     before = len(backend.requests)
     answer = client("GET", "/echo", headers={"Host": host})
-    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert (answer.status_code, answer.json().get("code")) == (403, "forbidden")
     assert len(backend.requests) == before
 
 

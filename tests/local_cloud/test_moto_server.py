@@ -84,11 +84,13 @@ def test_the_program_serves_the_loopback_only_and_stops_on_a_signal() -> None:
     command = [sys.executable, "-m", "local_cloud.moto_server", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
         assert server.stdout is not None
-        url = server.stdout.readline().split()[-1]
-        assert url.startswith("http://127.0.0.1:")
-        assert httpx.get(f"{url}/moto-api/data.json").status_code == 200
-        server.terminate()
-        assert server.wait(timeout=20) == 0
+        try:
+            url = server.stdout.readline().split()[-1]
+            assert url.startswith("http://127.0.0.1:")
+            assert httpx.get(f"{url}/moto-api/data.json").status_code == 200
+        finally:
+            server.terminate()
+    assert server.returncode == 0
 
 
 def test_a_busy_port_is_a_clear_error() -> None:
