@@ -174,7 +174,7 @@ def test_a_running_analysis_is_cancelled_within_seconds(
         assert analyst.call("DELETE", f"/analyses/{analysis_id}").json()["state"] == "cancelled"
         began = time.monotonic()
         wait_for(lambda: jobs_in(worker_settings.scratch_dir) == 0)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25
         wait_for(lambda: all_messages(clients, aws) == 0)
     assert shown(analyst, analysis_id)["state"] == "cancelled"
     assert analyst.call("GET", f"/analyses/{analysis_id}/results").json()["code"] == "no_results"
