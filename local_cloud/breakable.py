@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import ssl
 import subprocess
 import sys
@@ -183,11 +184,16 @@ class Environment:
                 child.kill()
 
     def back_up(self) -> Content:
-        """A backup of how everything is now, for as long as the game day lasts."""
-        place = Path(self.kept.setdefault("backup", tempfile.mkdtemp(prefix="heartmap-game-day-")))
+        """A backup of how everything is now. It is not encrypted, and in the environment's own directory."""
+        place = Path(self.kept.setdefault("backup", tempfile.mkdtemp(dir=self.state, prefix="game-day-")))
         archive = Archive(Directory.made(place))
         Backup(self.stack, archive, at=None, tell=quiet, poll=0.2).run()
         return Content.of(archive)
+
+    def remove_backup(self) -> None:
+        """Once nothing has to be brought back any more."""
+        if "backup" in self.kept:
+            shutil.rmtree(self.kept.pop("backup"))
 
     def restore(self, content: Content, *parts: str) -> None:
         Restore(self.stack, content, parts=check_parts(parts), tell=quiet).run()

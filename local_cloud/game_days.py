@@ -61,6 +61,7 @@ def play(day: GameDay, state: Path, *, say: Callable[[str], Any], leave_broken: 
     day.undo(environment)
     wait(lambda: not day.shows(environment) and environment.status() == 200, f"It is not mended by: {day.mend}")
     wait(lambda: _is_over(environment, day), f"One of these alarms goes on: {speaking}")
+    environment.remove_backup()
     say("Mended.")
 
 
