@@ -19,6 +19,8 @@ def test_what_is_broken_shows_as_it_is_said_and_is_mended_as_it_is_said(local: L
     play(day, local.state, say=said.append)
     assert f"docs/runbook.md#{day.section}" in "\n".join(said)
     assert said[-1] == "Mended."
+    # Of the data that it had to keep nothing is left.
+    assert list(local.state.glob("game-day-*")) == []
 
 
 def test_the_command_plays_a_game_day(local: Local) -> None:
