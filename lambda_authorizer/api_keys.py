@@ -23,7 +23,7 @@ from lambda_authorizer.aws import Aws, AwsError
 from lambda_authorizer.bounded import remember
 from lambda_authorizer.encoding import from_b64url
 from lambda_authorizer.peppers import OtherPeppers
-from lambda_authorizer.policy import API_KEY, Caller
+from lambda_authorizer.policy import API_KEY, Caller, Written, written
 from lambda_authorizer.reasons import Fault, Reason, Refused
 from lambda_authorizer.secret_store import SecretSource
 
@@ -46,10 +46,12 @@ _NO_DIGEST = "0" * 64
 class Key(NamedTuple):
     """A key whose secret was proved. ``expires_at`` is in seconds since the epoch, None for a key that does not end.
 
-    ``answers`` is for whoever decides, to keep what it found out about this caller.
+    ``written`` is how the caller is written down. ``answers`` is for whoever decides, to keep what it found out about this
+    caller.
     """
 
     caller: Caller
+    written: Written
     answers: dict[Any, Any]
     expires_at: int | None
     source_ranges: "tuple[IPv4Network | IPv6Network, ...] | None"
@@ -161,7 +163,7 @@ def verify(key: str, key_id: str, item: dict[str, Any] | None, *, pepper: bytes,
     if groups and end is None:
         raise Fault(Reason.KEY_RECORD_MALFORMED)
     caller = Caller(_string(item, "principal", _PRINCIPAL), groups, scopes, API_KEY, key_id=key_id)
-    return Key(caller, {}, end, _networks(item), _signing_key(item))
+    return Key(caller, written(caller), {}, end, _networks(item), _signing_key(item))
 
 
 def _layers(item: dict[str, Any] | None, pepper: bytes, others: OtherPeppers) -> tuple[bytes, ...]:

@@ -11,7 +11,6 @@ import binascii
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -78,20 +77,36 @@ def decode_keys(assertion_keys: object) -> dict[str, bytes]:
     return decoded
 
 
+def subject(principal: str) -> str:
+    """Who is calling, as the end of a grant."""
+    return b64url(f"{json_string(principal)}}}".encode("ascii"))
+
+
 class Template:
-    """The assertions of one caller on one route, which differ in their time and request id alone. Raises KeyError without the key
-    that signs."""
+    """The assertions on one route of all callers with the same groups and scopes: they differ in who it is, the time and the
+    request id alone. Raises KeyError without the key that signs."""
 
-    __slots__ = ("_beginning", "_inner", "_outer", "_subject")
+    __slots__ = ("_beginning", "_inner", "_outer")
 
-    def __init__(self, keys: Keys, call: tuple[str, str], principal: str, groups: frozenset[str], scopes: frozenset[str]) -> None:
-        key_id = keys.current
-        self._beginning, self._inner, self._outer = _begun(key_id, keys.keys[key_id], call, groups, scopes)
-        self._subject = b64url(f"{json_string(principal)}}}".encode("ascii"))
+    def __init__(self, keys: Keys, call: tuple[str, str], groups: frozenset[str], scopes: frozenset[str]) -> None:
+        method, route = call
+        grant = (
+            f'{{"groups":{json_names(groups)},"scopes":{json_names(scopes)},'
+            f'"route":{json_string(route)},"method":{json_string(method)},"sub":'
+        )
+        # White space up to a multiple of three bytes: base64 can be written in two parts there.
+        grant += -len(grant) % 3 * " "
+        self._beginning = f"{_VERSION}.{keys.current}.{b64url(grant.encode('ascii'))}"
+        # By RFC 2104's two hashes, which have taken in the key: Python's own class of an HMAC takes as long to copy as they take
+        # to compute.
+        block = keys.keys[keys.current].ljust(_BLOCK, b"\0")
+        self._inner, self._outer = sha256(bytes(byte ^ 0x36 for byte in block)), sha256(bytes(byte ^ 0x5C for byte in block))
+        self._inner.update(self._beginning.encode("ascii"))
 
-    def mint(self, request_id: str, now: float) -> str:
-        """An assertion signed with the current key. ``now`` is in seconds since the epoch."""
-        rest = f"{self._subject}.{int(now)}.{request_id}"
+    def mint(self, subject: str, request_id: str, now: float) -> str:
+        """An assertion signed with the current key. ``subject`` is the principal as the function of that name writes it, and
+        ``now`` is in seconds since the epoch."""
+        rest = f"{subject}.{int(now)}.{request_id}"
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(rest.encode("ascii"))
         outer.update(inner.digest())
@@ -110,7 +125,8 @@ def mint(
     now: float,
 ) -> str:
     """One assertion, where no more are to come. Raises KeyError without the key that signs."""
-    return Template(keys, (method, route), principal, frozenset(groups), frozenset(scopes)).mint(request_id, now)
+    template = Template(keys, (method, route), frozenset(groups), frozenset(scopes))
+    return template.mint(subject(principal), request_id, now)
 
 
 def verify(text: str, keys: Mapping[str, bytes], *, now: float) -> Assertion:
@@ -144,27 +160,6 @@ def verify(text: str, keys: Mapping[str, bytes], *, now: float) -> Assertion:
     if age < -SKEW:
         raise AssertionRefused("issued in the future")
     return assertion
-
-
-# All callers of one group have these in common. A hash that has taken in the key costs half of one that has not. By RFC 2104's
-# two hashes: Python's own class of an HMAC takes as long to copy as they take to compute.
-@lru_cache(maxsize=64)
-def _begun(
-    key_id: str, key: bytes, call: tuple[str, str], groups: frozenset[str], scopes: frozenset[str]
-) -> tuple[str, Any, Any]:
-    """All of an assertion in front of who its caller is, and RFC 2104's inner and outer hash after that."""
-    method, route = call
-    grant = (
-        f'{{"groups":{json_names(groups)},"scopes":{json_names(scopes)},"route":{json_string(route)},"method":{json_string(method)},'
-        '"sub":'
-    )
-    # White space up to a multiple of three bytes: base64 can be written in two parts there.
-    grant += -len(grant) % 3 * " "
-    beginning = f"{_VERSION}.{key_id}.{b64url(grant.encode('ascii'))}"
-    block = key.ljust(_BLOCK, b"\0")
-    inner, outer = sha256(bytes(byte ^ 0x36 for byte in block)), sha256(bytes(byte ^ 0x5C for byte in block))
-    inner.update(beginning.encode("ascii"))
-    return beginning, inner, outer
 
 
 def _read(grant: dict[str, Any], request_id: str, issued_at: int) -> Assertion:

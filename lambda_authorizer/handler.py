@@ -10,6 +10,7 @@ The configuration is read when the module is imported, so a wrong one fails befo
 it, a test run for example, the import is harmless and every call fails.
 """
 
+import gc
 import os
 import sys
 import time
@@ -24,7 +25,7 @@ from lambda_authorizer.events import Origin, Request
 from lambda_authorizer.key_use import NOTE_BUDGET, KeyUse
 from lambda_authorizer.keys import KeySource
 from lambda_authorizer.lock_outs import LockOuts
-from lambda_authorizer.policy import ALLOWED
+from lambda_authorizer.policy import ALLOWED, written
 from lambda_authorizer.reasons import ConfigurationError, Fault, Reason, Refused
 from lambda_authorizer.secret_store import FixedSecrets, ManagedSecrets
 from lambda_authorizer.signature import Signed
@@ -32,8 +33,6 @@ from lambda_authorizer.tokens import Verified
 
 BUDGET = 1.8
 """Seconds that one decision may wait for AWS."""
-MAX_OPENINGS = 8
-"""Routes for which a caller's answer is kept ready but for what differs from call to call."""
 
 
 class Unauthorized(Exception):
@@ -44,7 +43,7 @@ class Unauthorized(Exception):
 
 
 class _Opening(NamedTuple):
-    """What all answers have in common that open one route to one caller, under the assertion keys of the moment."""
+    """What all answers have in common that open one route to callers of one kind, under the assertion keys of the moment."""
 
     keys: assertion.Keys
     assertions: assertion.Template
@@ -79,7 +78,8 @@ class Authorizer:
             request = events.read(event, origin, region=self._region)
             return self._answer(event, request, origin)
         except Refused as refusal:
-            audit.Line(audit.UNAUTHENTICATED, refusal.reason, request=request, caller=refusal.caller).write(origin, request)
+            line = audit.Line(audit.UNAUTHENTICATED, refusal.reason, request=request, caller=refusal.caller)
+            line.write(origin, request, written(refusal.caller))
             raise Unauthorized from None
         except Fault as fault:
             audit.Line(audit.ERROR, fault.reason, request=request).write(origin, request)
@@ -114,23 +114,24 @@ class Authorizer:
             signed = _signature(key, event, request, headers, now)
         else:
             raise Refused(Reason.UNKNOWN_SCHEME)
+        caller = held.caller
         opening: _Opening | None = held.answers.get(call)
-        # What was opened once is open to this caller still, unless more than the caller decides.
-        reason = ALLOWED if opening and settled else policy.decide(held.caller, call, parameters, now)
+        # What was opened once is open to callers of this kind still, unless more than their kind decides.
+        reason = ALLOWED if opening and settled else policy.decide(caller, call, parameters, now)
         if reason is ALLOWED and key is not None and not key.opens_from(origin.source_ip):
             reason = Reason.KEY_SOURCE
         if reason is not ALLOWED:
-            audit.Line(audit.DENY, reason, request=request, caller=held.caller).write(origin, request)
-            return policy.document(reason, method_arn, {**policy.context(reason, held.caller), "request_id": request_id})
+            audit.Line(audit.DENY, reason, request=request, caller=caller).write(origin, request, held.written)
+            return policy.document(reason, method_arn, caller, policy.context(reason, caller), request_id)
         keys = self._secrets.get(now, deadline).assertion_keys
         if opening is None or opening.keys is not keys:
             opening = _open(request, held, keys)
         _, assertions, line, context = opening
-        minted = assertions.mint(request_id, now)
+        minted = assertions.mint(held.written.subject, request_id, now)
         if key is not None:
             self._use(key, signed, region=region, now=now, deadline=deadline)
-        line.write(origin, request)
-        return policy.document(reason, method_arn, {**context, "request_id": request_id, "assertion": minted})
+        line.write(origin, request, held.written)
+        return policy.document(ALLOWED, method_arn, caller, context, request_id, minted)
 
     def _use(self, key: Key, signed: Signed | None, *, region: str, now: float, deadline: float) -> None:
         """Take the signature's nonce, and note that the key is used. Raises Refused, and Fault."""
@@ -147,14 +148,10 @@ class Authorizer:
 
 def _open(request: Request, held: Verified | Key, keys: assertion.Keys) -> _Opening:
     caller, call = held.caller, request.call
-    template = assertion.Template(keys, call, caller.principal, caller.groups, caller.scopes)
+    template = assertion.Template(keys, call, caller.groups, caller.scopes)
     line = audit.Line(audit.ALLOW, ALLOWED, request=request, caller=caller)
-    # A named tuple's own constructor takes three times as long.
-    opening = tuple.__new__(_Opening, (keys, template, line, policy.context(ALLOWED, caller)))
-    answers = held.answers
-    if len(answers) >= MAX_OPENINGS:
-        answers.clear()
-    answers[call] = opening
+    # For no more calls than the access policy has: no other is opened.
+    held.answers[call] = opening = _Opening(keys, template, line, policy.context(ALLOWED, caller))
     return opening
 
 
@@ -180,7 +177,16 @@ def _configured(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) for name in (*config.VARIABLES, "AWS_LAMBDA_FUNCTION_NAME"))
 
 
-_authorizer: Authorizer | None = Authorizer(config.load(os.environ)) if _configured(os.environ) else None
+def _at_start(environ: Mapping[str, str]) -> Authorizer | None:
+    if not _configured(environ):
+        return None
+    authorizer = Authorizer(config.load(environ))
+    # All that there is now stays to the end: no collection of garbage need look at it again.
+    gc.freeze()
+    return authorizer
+
+
+_authorizer = _at_start(os.environ)
 
 
 def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001  # the signature is Lambda's

@@ -18,7 +18,7 @@ from lambda_authorizer.access_policy import GROUPS, RESOURCE_SERVER, SCOPES
 from lambda_authorizer.bounded import remember
 from lambda_authorizer.encoding import from_b64url, is_printable, json_object
 from lambda_authorizer.keys import KeySource
-from lambda_authorizer.policy import TOKEN, TOLERANCE, Caller
+from lambda_authorizer.policy import TOKEN, TOLERANCE, Caller, Written, written
 from lambda_authorizer.reasons import Reason, Refused
 
 MAX_LENGTH = 4096
@@ -45,10 +45,12 @@ _tuple = tuple.__new__
 class Verified(NamedTuple):
     """A token whose signature held: its caller, the key that said so, and its times in seconds since the epoch.
 
-    ``answers`` is for whoever decides, to keep what it found out about this caller.
+    ``written`` is how the caller is written down. ``answers`` is for whoever decides, to keep what it found out about callers
+    whose tokens say the same of them but for who they are: they share it.
     """
 
     caller: Caller
+    written: Written
     answers: dict[Any, Any]
     key_id: str
     key: RSAPublicKey
@@ -87,7 +89,7 @@ class TokenVerifier:
         digest = sha256(data).digest()
         known = self._verified.get(digest)
         if known is not None:
-            _, _, key_id, key, starts, expires, _ = known
+            _, _, _, key_id, key, starts, expires, _ = known
             # Another key under that id, or none: the pool's keys changed, and the token has to hold against those.
             if self._keys.get(key_id, now, deadline) is key:
                 _check_window(starts, expires, now)
@@ -119,7 +121,8 @@ class TokenVerifier:
         except ValueError:
             raise Refused(Reason.TOKEN_MALFORMED) from None
         starts, expires, issued = _window(claims, now)
-        return _tuple(Verified, (_caller(claims, self._issuers, self._client_ids), {}, key_id, key, starts, expires, issued))
+        caller, answers = _caller(claims, self._issuers, self._client_ids)
+        return _tuple(Verified, (caller, written(caller), answers, key_id, key, starts, expires, issued))
 
 
 def check_signature(key: RSAPublicKey, proof: bytes, signed: bytes) -> None:
@@ -146,7 +149,7 @@ def _key_id(header: dict[str, Any]) -> str:
     return key_id
 
 
-def _caller(claims: dict[str, Any], issuers: tuple[str, ...], client_ids: tuple[str, ...]) -> Caller:
+def _caller(claims: dict[str, Any], issuers: tuple[str, ...], client_ids: tuple[str, ...]) -> tuple[Caller, dict[Any, Any]]:
     if claims.get("iss") not in issuers:
         raise Refused(Reason.TOKEN_ISSUER)
     if claims.get("token_use") != "access":
@@ -160,23 +163,14 @@ def _caller(claims: dict[str, Any], issuers: tuple[str, ...], client_ids: tuple[
     if type(groups) is not list:
         raise Refused(Reason.TOKEN_CLAIMS)
     try:
-        groups, scopes = _known_groups(*groups), _known_scopes(claims.get("scope", ""))
+        groups, scopes, answers = _kind(client_id, claims.get("scope", ""), *groups)
     except TypeError:
         # A list or an object, where there should be a text, is no key of what is known already.
         raise Refused(Reason.TOKEN_CLAIMS) from None
-    return _tuple(
-        Caller,
-        (
-            _identifier(claims.get("sub")),
-            groups,
-            scopes,
-            TOKEN,
-            client_id,
-            _identifier(claims["jti"]) if "jti" in claims else None,
-            None,
-            _time(claims["auth_time"]) if "auth_time" in claims else None,
-        ),
-    )
+    token_id = _identifier(claims["jti"]) if "jti" in claims else None
+    signed_in_at = _time(claims["auth_time"]) if "auth_time" in claims else None
+    caller = (_identifier(claims.get("sub")), groups, scopes, TOKEN, client_id, token_id, None, signed_in_at)
+    return _tuple(Caller, caller), answers
 
 
 def _check_audience(audience: object, client_ids: tuple[str, ...]) -> None:
@@ -221,17 +215,10 @@ def _identifier(value: object) -> str:
     return value
 
 
-# People of one group have the same ones.
+# People of one group have the same groups, and a client asks for the same scopes at each sign-in.
 @lru_cache(maxsize=64)
-def _known_groups(*groups: object) -> frozenset[str]:
-    if not all(isinstance(group, str) for group in groups):
+def _kind(client_id: str, scope: object, *groups: object) -> tuple[frozenset[str], frozenset[str], dict[Any, Any]]:  # noqa: ARG001  # who has another client shares no answers
+    """The groups and the scopes that the access policy knows, and the answers to callers who have these."""
+    if not isinstance(scope, str) or not all(isinstance(group, str) for group in groups):
         raise Refused(Reason.TOKEN_CLAIMS)
-    return GROUPS.intersection(groups)
-
-
-# A client asks for the same ones at each sign-in.
-@lru_cache(maxsize=64)
-def _known_scopes(scope: object) -> frozenset[str]:
-    if not isinstance(scope, str):
-        raise Refused(Reason.TOKEN_CLAIMS)
-    return frozenset(map(_SCOPES.__getitem__, _SCOPES.keys() & scope.split(" ")))
+    return GROUPS.intersection(groups), frozenset(map(_SCOPES.__getitem__, _SCOPES.keys() & scope.split(" "))), {}

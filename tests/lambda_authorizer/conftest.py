@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from lambda_authorizer import assertion, audit, config, encoding, events, policy, tokens
+from lambda_authorizer import config, encoding, events, tokens
 from lambda_authorizer.encoding import b64url
 from lambda_authorizer.handler import Authorizer
 
@@ -118,15 +118,9 @@ def _event(method: str, route: str, authorization: str | None, **changes: Any) -
 @pytest.fixture(autouse=True)
 def _nothing_is_known_yet() -> None:
     """What a module found out once and keeps is found out anew by each test."""
-    for known in (events._agreed, events._parsed, events._address, events._authorization_among):
-        known.cache_clear()
     for known in (
-        tokens._known_groups,
-        tokens._known_scopes,
-        policy._listed,
-        assertion._begun,
-        audit._common,
-        encoding.json_names,
+        *(events._agreed, events._parsed, events._address, events._authorization_among),
+        *(tokens._kind, encoding.json_names),
     ):
         known.cache_clear()
 

@@ -13,7 +13,7 @@ from lambda_authorizer import api_keys, config
 from lambda_authorizer.api_keys import MAX_AGE, Key, KeyVerifier, digest, public_id, verify
 from lambda_authorizer.assertion import Keys
 from lambda_authorizer.handler import Authorizer, Unauthorized
-from lambda_authorizer.policy import Caller
+from lambda_authorizer.policy import Caller, written
 from lambda_authorizer.reasons import Fault, Reason, Refused
 from lambda_authorizer.secret_store import FixedSecrets, Secrets
 
@@ -266,8 +266,10 @@ def test_the_public_id_is_read_from_the_key() -> None:
 
 def test_a_good_key_says_whose_it_is(names) -> None:
     record = item("GOODKEY1", names.pepper, expires_at={"N": "1900000000"})
+    caller = Caller("pipeline-7", frozenset(), frozenset({"models:read", "analyses:read"}), "api_key", key_id="GOODKEY1")
     assert verify(key_of("GOODKEY1"), "GOODKEY1", record, pepper=names.pepper) == Key(
-        Caller("pipeline-7", frozenset(), frozenset({"models:read", "analyses:read"}), "api_key", key_id="GOODKEY1"),
+        caller,
+        written(caller),
         {},
         1_900_000_000,
         None,

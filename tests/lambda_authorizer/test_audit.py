@@ -9,7 +9,7 @@ from lambda_authorizer import audit, reasons
 from lambda_authorizer.audit_chain import parse
 from lambda_authorizer.audit_fields import CHAINED, ENVELOPE
 from lambda_authorizer.events import Origin, Request
-from lambda_authorizer.policy import Caller
+from lambda_authorizer.policy import Caller, written
 from lambda_authorizer.reasons import Reason
 
 OWN = ("groups", "auth_method", "client_id", "token_id", "key_id")
@@ -22,7 +22,8 @@ def request(method: str = "GET", route: str = "/models") -> Request:
 
 def test_a_line_says_who_may_do_what_and_why(capsys: pytest.CaptureFixture[str]) -> None:
     caller = Caller("someone", frozenset({"viewer", "admin"}), frozenset(), "token", client_id="c", token_id="t")
-    audit.Line(audit.ALLOW, Reason.ALLOWED, request=request(), caller=caller).write(Origin("r-1", "192.0.2.7"))
+    line = audit.Line(audit.ALLOW, Reason.ALLOWED, request=request(), caller=caller)
+    line.write(Origin("r-1", "192.0.2.7"), None, written(caller))
     output = capsys.readouterr()
     assert output.out.count("\n") == 1
     record = json.loads(output.out)
@@ -79,7 +80,7 @@ def test_an_unknown_route_is_not_repeated(capsys: pytest.CaptureFixture[str]) ->
 def test_no_value_can_begin_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     forged = 'a\n{"decision":"allow"}\r\u2028\x1b[2J\x85é'
     caller = Caller(forged, frozenset(), frozenset(), "token")
-    audit.Line(audit.DENY, Reason.NOT_PERMITTED, caller=caller).write(Origin(forged, forged))
+    audit.Line(audit.DENY, Reason.NOT_PERMITTED, caller=caller).write(Origin(forged, forged), None, written(caller))
     out = capsys.readouterr().out
     assert len(out.splitlines()) == 1
     assert re.fullmatch(r"[ -~]+\n", out)

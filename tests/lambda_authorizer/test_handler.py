@@ -1,3 +1,4 @@
+import gc
 import itertools
 import json
 import subprocess
@@ -45,27 +46,50 @@ def test_an_allow_carries_an_assertion_that_the_service_accepts(authorizer: Auth
     assert answer["context"]["assertion"].startswith("v2.b2.")
 
 
-def test_what_is_kept_ready_for_one_caller_method_and_route_serves_no_other(
-    authorizer: Authorizer, pool, make_event, names, capsys: pytest.CaptureFixture[str]
+def test_what_is_kept_ready_for_callers_of_one_kind_says_of_each_who_it_is(
+    environ: dict[str, str], pool, make_event, names, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    people = {subject: pool.token(sub=subject, groups=["admin"]) for subject in ("one", "two")}
-    people["three"] = pool.token(sub="three", groups=["viewer"])
+    authorizer = Authorizer(config.load(environ | {"HEARTMAP_CLIENT_IDS": f"{names.client_id},other-client"}))
+    admin = {"sub": "one", "jti": "token-1", "groups": ["admin"], "client_id": names.client_id, "scope": "openid"}
+    # Each differs from the first in one thing.
+    people = [
+        admin,
+        *({**admin, **change} for change in ({"sub": "two"}, {"jti": "token-2"}, {"groups": ["viewer"]})),
+        *({**admin, **change} for change in ({"client_id": "other-client"}, {"scope": "openid heartmap/models:read"})),
+    ]
+    tokens = [pool.token(**claims) for claims in people]
     calls = [("GET", "/config"), ("POST", "/config"), ("GET", "/models")]
     # Everything twice: the second time all that can be kept is.
     for _ in range(2):
-        for (method, route), (subject, token) in itertools.product(calls, people.items()):
+        for (method, route), (claims, token) in itertools.product(calls, zip(people, tokens, strict=True)):
             event = make_event(method, route, f"Bearer {token}")
             answer = authorizer.decide(event)
-            allowed = subject != "three" or method == "GET"
+            subject, groups = claims["sub"], claims["groups"]
+            scopes = ["models:read"] if "models" in claims["scope"] else []
+            allowed = groups == ["admin"] or method == "GET"
             assert effect(answer) == ("Allow" if allowed else "Deny")
-            assert (answer["principalId"], answer["context"]["principal"]) == (subject, subject)
+            told = answer["context"]
+            assert (answer["principalId"], told["principal"], told["key_id"]) == (subject, subject, "")
+            assert (told["groups"], told["scopes"]) == (groups[0], ",".join(scopes))
             assert answer["policyDocument"]["Statement"][0]["Resource"] == event["methodArn"]
             line = json.loads(capsys.readouterr().out)
-            assert (line["principal"], line["method"], line["route"]) == (subject, method, route)
+            assert (line["principal"], line["token_id"], line["key_id"]) == (subject, claims["jti"], None)
+            assert (line["groups"], line["client_id"]) == (groups, claims["client_id"])
+            assert (line["method"], line["route"]) == (method, route)
             if allowed:
-                said = assertion.verify(answer["context"]["assertion"], names.assertion_keys, now=time.time())
-                groups = frozenset({"viewer" if subject == "three" else "admin"})
-                assert (said.principal, said.groups, said.method, said.route) == (subject, groups, method, route)
+                said = assertion.verify(told["assertion"], names.assertion_keys, now=time.time())
+                assert said[:5] == (subject, frozenset(groups), frozenset(scopes), route, method)
+
+
+def test_only_a_function_is_ready_at_its_import_and_collections_leave_what_it_is_made_of_alone(environ: dict[str, str]) -> None:
+    before = gc.get_freeze_count()
+    assert handler._at_start({"PATH": "/bin"}) is None
+    assert gc.get_freeze_count() == before
+    try:
+        assert handler._at_start(environ) is not None
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
 
 
 def test_what_differs_from_call_to_call_is_never_kept(authorizer: Authorizer, pool, make_event, names) -> None:
@@ -88,16 +112,15 @@ def test_the_next_call_is_signed_by_the_key_that_signs_now(environ: dict[str, st
     assertion.verify(authorizer.decide(event)["context"]["assertion"], new.keys, now=time.time())
 
 
-def test_no_more_is_kept_ready_than_is_said(environ: dict[str, str], pool, make_event, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_kept_ready_than_there_are_routes(environ: dict[str, str], pool, make_event) -> None:
     authorizer = Authorizer(config.load(environ))
-    monkeypatch.setattr(handler, "MAX_OPENINGS", 3)
-    bearer = f"Bearer {pool.token(groups=['viewer'])}"
-    kept = []
-    for route in ("/", "/health", "/models", "/config", "/analyses"):
-        assert effect(authorizer.decide(make_event("GET", route, bearer))) == "Allow"
-        (held,) = authorizer._tokens._verified.values()
-        kept.append(len(held.answers))
-    assert kept == [1, 2, 3, 1, 2]
+    for person in ("anna", "vera"):
+        bearer = f"Bearer {pool.token(sub=person, groups=['viewer'])}"
+        for route in ("/", "/health", "/models", "/models/of-nobody", "/no-such-route"):
+            authorizer.decide(make_event("GET", route, bearer))
+    kept = [held.answers for held in authorizer._tokens._verified.values()]
+    assert kept[0] is kept[1]
+    assert kept[0].keys() == {("GET", "/"), ("GET", "/health"), ("GET", "/models")}
 
 
 def test_who_may_not_gets_a_deny_for_that_call_alone(authorizer: Authorizer, pool, make_event) -> None:

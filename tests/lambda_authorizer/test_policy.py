@@ -151,7 +151,8 @@ def test_a_program_does_not_sign_in() -> None:
 
 def test_the_policy_names_the_one_call() -> None:
     who = Caller("someone", frozenset({"viewer", "admin"}), frozenset({"models:read"}), "api_key", key_id="ABCDEFGH")
-    assert document(Reason.ALLOWED, "arn:x", context(Reason.ALLOWED, who)) == {
+    common = context(Reason.ALLOWED, who)
+    assert document(Reason.ALLOWED, "arn:x", who, common, "r-1", "proof") == {
         "principalId": "someone",
         "policyDocument": {
             "Version": "2012-10-17",
@@ -165,17 +166,24 @@ def test_the_policy_names_the_one_call() -> None:
             "key_id": "ABCDEFGH",
             "decision": "allow",
             "reason": "allowed",
+            "request_id": "r-1",
+            "assertion": "proof",
         },
     }
+    # What is the same for others with these groups and scopes names nobody, before and after.
+    assert common == context(Reason.ALLOWED, who)
+    assert {common[name] for name in ("principal", "key_id", "request_id", "assertion")} == {""}
 
 
 def test_who_has_no_key_has_no_key_id() -> None:
-    assert context(Reason.ALLOWED, caller())["key_id"] == ""
+    who = caller()
+    assert document(Reason.ALLOWED, "arn:x", who, context(Reason.ALLOWED, who), "r-1")["context"]["key_id"] == ""
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
 def test_every_other_reason_denies(reason: Reason) -> None:
-    answer = document(reason, "arn:x", context(reason, caller()))
+    answer = document(reason, "arn:x", caller(), context(reason, caller()), "r-1", "proof")
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Deny"
     assert (answer["context"]["decision"], answer["context"]["reason"]) == ("deny", reason.value)
+    assert "proof" not in str(answer)
     assert all(isinstance(value, str) for value in answer["context"].values())
