@@ -117,7 +117,8 @@ class MetricAlarm(ResourceType):
         # AWS answers with an empty list what the program may have left out.
         live |= {name: alarm.get(key) or (state.get(name) and []) for name, key in self._actions.items()}
         live["dimensions"] = {one["Name"]: one["Value"] for one in alarm.get("Dimensions", [])} or None
-        live["metricQueries"] = [_program_query(query) for query in alarm.get("Metrics", [])] or None
+        told = {one["id"] for one in state.get("metricQueries") or [] if one.get("returnData") is False}
+        live["metricQueries"] = [_program_query(query, told) for query in alarm.get("Metrics", [])] or None
         tags = cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]
         return {**live, "name": resource_id, "arn": alarm["AlarmArn"], "tagsAll": from_tag_list(tags)}
 
@@ -318,11 +319,13 @@ def _query(query: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _program_query(query: dict[str, Any]) -> dict[str, Any]:
-    """The other way round."""
+def _program_query(query: dict[str, Any], told: set[str]) -> dict[str, Any]:
+    """The other way round. ``told`` has the ids of those of which a program says ``returnData=False``: silence means that too."""
     out = {name: query[key] for name, key in _QUERY.items() if query.get(key) not in (None, "")}
     if not out.get("returnData"):
-        out.pop("returnData", None)  # false is what a program's silence means
+        out.pop("returnData", None)
+        if query["Id"] in told:
+            out["returnData"] = False
     statistic = query.get("MetricStat")
     if statistic:
         metric = statistic["Metric"]

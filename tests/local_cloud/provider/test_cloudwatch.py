@@ -44,6 +44,8 @@ BACKLOG = {
         {"id": "each", "expression": "messages / 2", "label": "Messages a task", "returnData": True},
     ],
 }
+# The same, where the program says what its silence would mean.
+SPELLED_OUT = {**BACKLOG, "metricQueries": [{"returnData": False, **query} for query in BACKLOG["metricQueries"]]}
 ANOMALY = {
     "name": "unusual",
     "comparisonOperator": "GreaterThanUpperThreshold",
@@ -63,7 +65,9 @@ PAGE = json.dumps(
 )
 
 
-@pytest.mark.parametrize("given", [BLOCKED, BACKLOG, ANOMALY], ids=["metric", "queries", "band"])
+@pytest.mark.parametrize(
+    "given", [BLOCKED, BACKLOG, SPELLED_OUT, ANOMALY], ids=["metric", "queries", "queries-spelled-out", "band"]
+)
 def test_an_alarm_is_found_as_it_was_given(make: Callable[..., Any], given: dict[str, Any]) -> None:
     alarm = make(ALARM, **given)
     assert alarm.drift() == {}
