@@ -150,7 +150,8 @@ def test_a_program_does_not_sign_in() -> None:
 
 
 def test_the_policy_names_the_one_call() -> None:
-    who = Caller("someone", frozenset({"viewer", "admin"}), frozenset({"models:read"}), "api_key", key_id="ABCDEFGH")
+    scopes = frozenset({"models:read", "analyses:read"})
+    who = Caller("someone", frozenset({"viewer", "admin"}), scopes, "api_key", key_id="ABCDEFGH")
     common = context(Reason.ALLOWED, who)
     assert document(Reason.ALLOWED, "arn:x", who, common, "r-1", "proof") == {
         "principalId": "someone",
@@ -161,7 +162,7 @@ def test_the_policy_names_the_one_call() -> None:
         "context": {
             "principal": "someone",
             "groups": "admin,viewer",
-            "scopes": "models:read",
+            "scopes": "analyses:read,models:read",
             "auth_method": "api_key",
             "key_id": "ABCDEFGH",
             "decision": "allow",
