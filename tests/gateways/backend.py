@@ -42,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        body = self._body()
         headers = [(name.lower(), value) for name, value in self.headers.items()]
         cast(_Server, self.server).backend.calls.append(Asked(self.command, self.path, headers, body))
         text = json.dumps({"method": self.command, "path": self.path, "bytes": len(body)}).encode()
@@ -59,6 +59,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)
+
+    def _body(self) -> bytes:
+        """All of it. Raises OSError or ValueError for one that ends too early: a call that was broken off did not arrive."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self._exactly(int(self.headers.get("Content-Length", "0")))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self._exactly(size)
+            self._exactly(2)
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return body
+
+    def _exactly(self, size: int) -> bytes:
+        data = self.rfile.read(size)
+        if len(data) < size:
+            raise ConnectionError("the body is not all there")
+        return data
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer  # noqa: N815  # http.server's names
 
