@@ -315,6 +315,32 @@ def test_an_audit_line_for_every_decision_and_nothing_else(
     assert output.err == ""
 
 
+def test_whatever_comes_of_a_call_its_record_names_the_id_in_its_path(
+    authorizer: Authorizer, pool, make_event, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(error: Exception) -> Any:
+        def get(*_: Any, **__: Any) -> Any:
+            raise error
+
+        return get
+
+    viewer = f"Bearer {pool.token(groups=['viewer'])}"
+    shown = make_event("GET", "/analyses/{analysis_id}", viewer)
+    authorizer.decide(shown)
+    authorizer.decide(make_event("DELETE", "/analyses/{analysis_id}", viewer))
+    with pytest.raises(Unauthorized):
+        authorizer.decide(make_event("GET", "/analyses/{analysis_id}", None))
+    for error in (Fault(Reason.SECRETS_UNAVAILABLE), KeyError()):
+        monkeypatch.setattr(authorizer._secrets, "get", broken(error))
+        with pytest.raises(Fault):
+            authorizer.decide(shown)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["reason"], line["resource"]) for line in lines] == [
+        (reason, shown["pathParameters"]["analysis_id"])
+        for reason in ("allowed", "not_permitted", "no_credential", "secrets_unavailable", "internal")
+    ]
+
+
 def test_what_cannot_be_recorded_is_not_allowed(
     authorizer: Authorizer, pool, make_event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,7 +372,7 @@ def test_a_defect_of_ours_is_our_fault_and_says_nothing_of_the_caller(
     output = capsys.readouterr()
     line = json.loads(output.out)
     assert (line["decision"], line["reason"], line["route"]) == ("error", "internal", "/")
-    assert "KeyError" in output.err
+    assert output.err.startswith("KeyError\n")
     assert "handler.py" in output.err
     assert sent not in output.out + output.err
 

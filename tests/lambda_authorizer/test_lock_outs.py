@@ -128,8 +128,10 @@ def test_a_token_is_refused_within_the_bound_of_its_holders_lock_out(
     assert 30 <= refused_after <= 31
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["reason"], line["principal"]) == ("token_locked_out", names.subject)
-    # Of a minute's calls, one more looked at the table.
-    assert len(server.requests) == 2
+    assert (line["groups"], line["client_id"]) == (["viewer"], names.client_id)
+    # Of a minute's calls, one more looked at the table, in the region of the function.
+    assert [json.loads(request.body)["TableName"] for request in server.requests] == ["keys", "keys"]
+    assert all("/us-east-1/dynamodb/" in request.headers["Authorization"] for request in server.requests)
 
 
 def test_a_list_out_of_reach_is_our_fault_and_not_the_callers(authorizer: Authorizer, server, make_event, pool) -> None:
