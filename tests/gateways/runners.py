@@ -1,6 +1,7 @@
 """Runs a kind of gateway, as Debian has it, with its rendering: on the loopback, with all that it writes in one directory."""
 
 import contextlib
+import json
 import os
 import pwd
 import shutil
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,6 +19,7 @@ from gateways.model import Gateway
 from gateways.render import render
 
 START_SECONDS = 15.0
+LOG_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,25 @@ def _wait(process: "subprocess.Popen[str]", port: int, kind: str) -> None:
             return
         time.sleep(0.02)
     raise AssertionError(f"{kind} does not listen")
+
+
+def records(logs: Path, until: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+    """What the access log has, as soon as ``until`` says that it is all, or at the end of our patience: a gateway answers first,
+    and writes then."""
+    end = time.monotonic() + LOG_SECONDS
+    while True:
+        whole = (logs / "heartmap.access.json").read_text(encoding="ascii").rpartition("\n")[0]
+        found = [json.loads(line) for line in whole.splitlines()]
+        if until(found) or time.monotonic() > end:
+            return found
+        time.sleep(0.02)
+
+
+def record(logs: Path, request_id: str) -> dict[str, Any]:
+    """The one record of a call."""
+    found = records(logs, lambda all_of_them: any(each["request_id"] == request_id for each in all_of_them))
+    (of_it,) = [each for each in found if each["request_id"] == request_id]
+    return of_it
 
 
 def free_port() -> int:

@@ -51,5 +51,6 @@ def test_four_seconds_of_a_fuzzer_find_nothing(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--keep", str(tmp_path)], capture_output=True, text=True, check=False, timeout=120, cwd=root)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "contained crashes of HDF5:" in done.stderr
-    runs = re.findall(r"^stat::number_of_executed_units: (\d+)", done.stderr, re.MULTILINE)
-    assert sum(map(int, runs)) > len(targets.seeds()) + len(FOUND)
+    # As it goes on: a fuzzer that the scan's limit of processor time ends has no words left for its statistics.
+    runs = re.findall(r"^#(\d+)\s", done.stderr, re.MULTILINE)
+    assert max(map(int, runs), default=0) > len(targets.seeds()) + len(FOUND)
